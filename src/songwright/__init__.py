@@ -1,0 +1,3 @@
+"""songwright turns recorded music into new music."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""`python -m songwright`."""
+
+from songwright.cli import main
+
+raise SystemExit(main())

@@ -1,0 +1,62 @@
+"""A composed song as data: what was asked, what came out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from songwright.composition.plan import SongPlan
+from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_BEAT
+from songwright.score.song import Song
+
+
+def describe_song(
+    song: Song, plan: SongPlan, *, asked: dict[str, Any], version: str, fingerprint: str, precision: str
+) -> dict[str, Any]:
+    """Return the content of `song.json`.
+
+    Parameters
+    ----------
+    song : Song
+    plan : SongPlan
+    asked : dict
+        The wishes that the user gave, by option name.
+    version, fingerprint, precision : str
+        Of songwright and of the weights: with the seed they fix the song.
+    """
+    sheet = song.lead_sheet
+    seconds_per_bar = 240 / sheet.tempo_qpm
+    sections = [
+        {
+            "name": name,
+            "letter": phrase.letter,
+            "bars": phrase.num_bars,
+            "first_bar": start + 1,
+            "start_seconds": round(start * seconds_per_bar, 3),
+        }
+        for name, phrase, start in zip(sheet.form.section_names(), sheet.form.phrases, sheet.form.start_bars, strict=True)
+    ]
+    chords = [
+        {
+            "bar": change.onset_step // STEPS_PER_BAR + 1,
+            "beat": change.onset_step % STEPS_PER_BAR // STEPS_PER_BEAT + 1,
+            "symbol": change.chord.symbol(sheet.key),
+        }
+        for change in sheet.chords
+    ]
+    return {
+        "title": plan.title,
+        "asked": asked,
+        "style": plan.style,
+        "key": sheet.key.name,
+        "tempo_qpm": sheet.tempo_qpm,
+        "time_signature": "4/4",
+        "form": str(sheet.form),
+        "bars": sheet.num_bars,
+        "seconds": round(sheet.duration_seconds, 3),
+        "sections": sections,
+        "chords": chords,
+        "notes": {"MELODY": len(sheet.melody), "PIANO": len(song.piano)},
+        "seed": plan.seed,
+        "songwright": version,
+        "weights": {"fingerprint": fingerprint, "precision": precision},
+    }

@@ -1,0 +1,76 @@
+"""The trained weights that ship with the package, by style."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from songwright.errors import ConfigError, WeightsError
+
+PRECISIONS = ("int8", "fp32")
+STREAMS = ("lead_sheet", "arrangement")
+
+
+@dataclass(frozen=True)
+class Style:
+    """A style and the folder of its weights.
+
+    Attributes
+    ----------
+    name, description : str
+    path : Path
+        Holds `style.json` and for each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
+    """
+
+    name: str
+    description: str
+    path: Path
+
+    def weights(self, stream: str, precision: str) -> Path:
+        """Return the file of a stream's weights."""
+        return self.path / f"{stream}.{precision}.onnx"
+
+
+def weights_root() -> Path:
+    """Return the folder of all shipped styles."""
+    return Path(str(files("songwright") / "weights"))
+
+
+def list_styles(root: Path | None = None) -> list[Style]:
+    """Return the styles found, sorted by name.
+
+    Raises
+    ------
+    WeightsError
+        If a style's description is damaged.
+    """
+    styles: list[Style] = []
+    for path in sorted((root or weights_root()).glob("*/style.json")):
+        try:
+            values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+            styles.append(Style(path.parent.name, str(values["description"]), path.parent))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightsError(f"{path}: damaged; install songwright again") from error
+    return styles
+
+
+def find_style(name: str, root: Path | None = None) -> Style:
+    """Return a style by its name.
+
+    Raises
+    ------
+    WeightsError
+        If no weights are installed.
+    ConfigError
+        If the style is unknown.
+    """
+    styles = list_styles(root)
+    if not styles:
+        raise WeightsError(f"no trained weights in {root or weights_root()}; install songwright again")
+    for style in styles:
+        if style.name == name:
+            return style
+    raise ConfigError(f"unknown style {name!r}; known: {', '.join(style.name for style in styles)}")

@@ -1,0 +1,81 @@
+"""TOML files to frozen dataclasses, strictly.
+
+A configuration is a dataclass whose fields are numbers, strings, booleans or further dataclasses. An unknown key
+or a wrong type is an error that names the known keys; each dataclass checks its own values.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_type_hints
+
+from songwright.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str = "config") -> T:
+    """Build a dataclass from a mapping, refusing unknown keys and wrong types.
+
+    Raises
+    ------
+    ConfigError
+        With the place, the value and what is known there.
+    """
+    types = get_type_hints(config_type)
+    known = {field.name for field in dataclasses.fields(config_type)}  # pyright: ignore[reportArgumentType]
+    unknown = sorted(set(values) - known)
+    if unknown:
+        raise ConfigError(f"{where}: unknown key {unknown[0]!r}; known keys: {', '.join(sorted(known))}")
+    arguments: dict[str, Any] = {}
+    for name, value in values.items():
+        expected = types[name]
+        if dataclasses.is_dataclass(expected):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}.{name}: expected a table, got {value!r}")
+            arguments[name] = from_mapping(expected, value, where=f"{where}.{name}")  # pyright: ignore[reportArgumentType]
+        elif expected is float and isinstance(value, int) and not isinstance(value, bool):
+            arguments[name] = float(value)
+        elif type(value) is not expected:
+            raise ConfigError(f"{where}.{name}: expected {expected.__name__}, got {value!r}")
+        else:
+            arguments[name] = value
+    try:
+        return config_type(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def load_config(config_type: type[T], path: Path, *, overrides: Sequence[str] = ()) -> T:
+    """Read a TOML file into a dataclass; `overrides` are `section.key=value` with TOML values.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or does not fit the dataclass.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    for override in overrides:
+        name, equals, text = override.partition("=")
+        if not equals:
+            raise ConfigError(f"--set {override}: write section.key=value")
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        table = values
+        *sections, key = name.strip().split(".")
+        for section in sections:
+            table = table.setdefault(section, {})
+            if not isinstance(table, dict):
+                raise ConfigError(f"--set {override}: {section!r} is not a section")
+        table[key] = value
+    return from_mapping(config_type, values, where=str(path))

@@ -1,0 +1,27 @@
+"""Files appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from songwright.errors import OutputError
+
+
+def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write bytes to a file beside `path`, then move it there: an interrupted run leaves no half-written file.
+
+    Raises
+    ------
+    OutputError
+        If the file cannot be written there.
+    """
+    file = Path(path)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.part")
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, file)
+    except OSError as error:
+        raise OutputError(f"{file} cannot be written ({error.strerror}): choose a folder you can write in.") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,1 @@
+"""The networks, in PyTorch. They see token ids and integers, and know nothing about music."""

@@ -1,0 +1,76 @@
+"""What a training run is made of."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Sizes of the Transformer; vocabulary and channels follow from the stream."""
+
+    dim: int = 192
+    """Model width."""
+    num_layers: int = 6
+    """Blocks."""
+    num_heads: int = 3
+    """Query heads."""
+    num_kv_heads: int = 1
+    """Key and value heads."""
+    hidden_dim: int = 512
+    """Width of the feed-forward layer."""
+    context_length: int = 512
+    """Longest sequence attended to, in tokens."""
+    dropout: float = 0.1
+    """Probability of dropping an activation."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """Muon for the matrices of the blocks, AdamW for everything else."""
+
+    learning_rate: float = 0.003
+    """Peak learning rate of both."""
+    weight_decay: float = 0.1
+    """Decoupled decay, on matrices of the blocks only."""
+    warmup_steps: int = 100
+    """Steps of linear warm-up; afterwards the rate falls linearly to zero at the end of the run."""
+    clip_norm: float = 1.0
+    """Largest norm of the gradient."""
+    average_decay: float = 0.998
+    """Decay of the running average of the weights, which is what validation and export use."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingConfig:
+    """One run, one TOML file."""
+
+    stream: str = "lead_sheet"
+    """What to learn: lead_sheet or arrangement."""
+    seed: int = 0
+    """Seed of initial weights, order of songs, dropout."""
+    num_steps: int = 4000
+    """Optimizer steps, unless `minutes` is given."""
+    minutes: float = 0.0
+    """Time budget: the schedule is fitted to it and training stops when it is used up; 0 for `num_steps`."""
+    batch_size: int = 16
+    """Sequences a step."""
+    validate_every: int = 250
+    """Steps between validations and checkpoints."""
+    num_threads: int = 0
+    """Threads for PyTorch; 0 for all cores."""
+    channel_dropout: float = 0.0
+    """Probability that a sequence is shown without a given reference (its hint, flag and pitch)."""
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+
+    def __post_init__(self) -> None:
+        if self.stream not in ("lead_sheet", "arrangement"):
+            raise ValueError(f"stream must be lead_sheet or arrangement, got {self.stream!r}")
+        for name in ("num_steps", "batch_size", "validate_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
+        if self.minutes < 0:
+            raise ValueError(f"minutes must not be negative, got {self.minutes}")
+        if not 0 <= self.channel_dropout < 1:
+            raise ValueError(f"channel_dropout must be from 0 to 1, got {self.channel_dropout}")

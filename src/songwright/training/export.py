@@ -1,0 +1,115 @@
+"""Checkpoints to ONNX files that the engine runs without PyTorch.
+
+Knows checkpoints and where their figures lie; leaves the graph itself to `engine.graph`.
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import songwright
+from songwright.engine.graph import GraphConfig, Precision, build_graph
+from songwright.errors import InputError, OutputError
+from songwright.files.writing import write_whole
+from songwright.model.transformer import NORM_EPSILON, ROTARY_BASE, Transformer
+from songwright.tokens.packing import STREAMS
+from songwright.training.trainer import load_checkpoint, load_network
+
+PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
+
+
+def graph_config(network: Transformer, *, num_channels: int) -> GraphConfig:
+    """Return a network's sizes as the engine describes them.
+
+    Parameters
+    ----------
+    network : Transformer
+    num_channels : int
+        Rows of the channel table that are summed at each step.
+    """
+    config = network.config
+    return GraphConfig(
+        vocab_size=config.vocab_size,
+        num_channels=num_channels,
+        num_hints=config.num_hints,
+        dim=config.dim,
+        num_layers=config.num_layers,
+        num_heads=config.num_heads,
+        num_kv_heads=config.num_kv_heads,
+        context_length=config.context_length,
+        norm_epsilon=NORM_EPSILON,
+        rotary_base=ROTARY_BASE,
+    )
+
+
+def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precision, ...] = PRECISIONS) -> list[Path]:
+    """Write a checkpoint's averaged network as `STREAM.fp32.onnx` and `STREAM.int8.onnx`.
+
+    Each file carries the stream, the vocabulary's fingerprint, the channel layout, the sizes, the training step and
+    its validation figures (the checkpoint's row of `log.csv` beside it), and this package's version.
+
+    Parameters
+    ----------
+    checkpoint : Path
+        `best.pt` or `last.pt` of a run.
+    out_dir : Path
+        Folder to write; made if absent.
+    precisions : tuple of {"fp32", "int8"}
+        Files to write.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        If the checkpoint is missing or damaged, or was trained with another vocabulary.
+    OutputError
+        If a file cannot be written, or the package `onnx` is not installed.
+    """
+    network, config = load_network(checkpoint)
+    stream = STREAMS[config.stream]
+    step = int(load_checkpoint(checkpoint, stream=stream)["step"])
+    try:
+        import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    except ImportError as error:
+        raise OutputError("Exporting needs the package onnx: pip install 'songwright[train]'.") from error
+    metadata: dict[str, Any] = {
+        "stream": stream.name,
+        "fingerprint": stream.vocabulary.fingerprint,
+        "channel_names": stream.channels.names,
+        "channel_sizes": stream.channels.sizes,
+        "step": step,
+        "figures": _figures(checkpoint.with_name("log.csv"), step),
+        "parameters": network.num_parameters,
+        "version": songwright.__version__,
+    }
+    weights = {name: tensor.float().numpy() for name, tensor in network.state_dict().items()}
+    sizes = graph_config(network, num_channels=len(stream.channels.sizes))
+    try:
+        out_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out_dir} cannot be made ({error.strerror}): choose a folder you can write in.") from None
+    written: list[Path] = []
+    for precision in precisions:
+        path = out_dir / f"{stream.name}.{precision}.onnx"
+        model = build_graph(weights, sizes, precision=precision, metadata=metadata)
+        write_whole(path, model.SerializeToString())
+        written.append(path)
+    return written
+
+
+def _figures(log: Path, step: int) -> dict[str, float]:
+    """Return the validation figures of a step, none where the log has no such row."""
+    try:
+        with log.open(newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row.get("step") == str(step)]
+        return {name: float(value) for name, value in rows[-1].items() if name != "step"} if rows else {}
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise InputError(f"{log}: not a readable training log ({error}); move it away to export without figures") from None

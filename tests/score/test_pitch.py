@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from songwright.score.pitch import Key, pitch_class_from_name
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [("C", Key(0)), ("A minor", Key(9, True)), ("F#m", Key(6, True)), ("Bb major", Key(10)), ("Gb:maj", Key(6)),
+     ("Eb:min", Key(3, True)), ("e minor", Key(4, True)), ("B♭", Key(10))],
+)  # fmt: skip
+def test_keys_are_read_in_every_usual_spelling(text, key):
+    assert Key.parse(text) == key
+
+
+@pytest.mark.parametrize("text", ["", "H", "C lydian", "7", "C minor major"])
+def test_what_is_no_key_is_refused(text):
+    with pytest.raises(ValueError, match="not a key"):
+        Key.parse(text)
+
+
+@given(st.integers(0, 11), st.booleans())
+def test_a_key_is_read_back_from_its_name(tonic, is_minor):
+    assert Key.parse(Key(tonic, is_minor).name) == Key(tonic, is_minor)
+
+
+@given(st.integers(0, 11), st.booleans(), st.integers(0, 11))
+def test_spelling_names_the_pitch_class(tonic, is_minor, pitch_class):
+    letter, alteration = Key(tonic, is_minor).spell(pitch_class)
+    accidental = "#" * alteration if alteration > 0 else "b" * -alteration
+    assert pitch_class_from_name(letter + accidental) == pitch_class
+
+
+@pytest.mark.parametrize("tonic", range(12))
+@pytest.mark.parametrize("is_minor", [False, True])
+def test_scale_notes_take_seven_different_letters(tonic, is_minor):
+    key = Key(tonic, is_minor)
+    assert len({key.spell(pitch_class)[0] for pitch_class in key.pitch_classes}) == 7
+
+
+def test_signatures_follow_the_circle_of_fifths():
+    assert [Key(tonic).fifths for tonic in (0, 7, 2, 9, 4, 11, 6, 1, 8, 3, 10, 5)] == [0, 1, 2, 3, 4, 5, -6, -5, -4, -3, -2, -1]
+    assert Key(9, True).fifths == 0
+    assert Key(1, True).fifths == 4
+
+
+@given(st.integers(0, 11), st.booleans())
+def test_normalising_ends_in_c_major_or_a_minor(tonic, is_minor):
+    key = Key(tonic, is_minor)
+    assert (tonic + key.semitones_to_normal) % 12 == (9 if is_minor else 0)
+    assert -6 <= key.semitones_to_normal <= 5

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from songwright.config import from_mapping
+from songwright.errors import InputError
+from songwright.tokens.packing import STREAMS, open_shard, prepare_pop909, read_manifest
+
+torch = pytest.importorskip("torch")
+
+from songwright.training.batches import IGNORED, WindowSampler, evaluation_batches  # noqa: E402
+from songwright.training.config import TrainingConfig  # noqa: E402
+from songwright.training.trainer import Trainer, build_network, learning_rate_factor, load_network  # noqa: E402
+
+SMALL = {
+    "num_threads": 1,
+    "batch_size": 4,
+    "network": {"dim": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "hidden_dim": 64, "context_length": 64, "dropout": 0.0},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_pop909: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("corpus")
+    prepare_pop909(tiny_pop909 / "POP909", out, num_workers=1)
+    return out
+
+
+def small(**values) -> TrainingConfig:
+    return from_mapping(TrainingConfig, {**SMALL, **values})
+
+
+def run(config, corpus, out, **options):
+    return Trainer(config, corpus, out, report=lambda line: None, **options)
+
+
+def test_a_corpus_holds_every_song_on_its_side(corpus):
+    manifest = read_manifest(corpus)
+    assert manifest["songs"] == {
+        "train": ["001", "002", "003", "005", "006"],
+        "validation": ["004", "010"],
+        "test": ["009"],
+    }
+    shard = open_shard(corpus, "lead_sheet", "train")
+    assert len(shard.starts) == 11  # each training song under both annotators' forms
+    assert shard.tokens[shard.starts[:-1]].tolist() == [1] * 10
+    assert len(shard.channels) == len(shard.hints) == len(shard.tokens)
+    layout = STREAMS["lead_sheet"].channels
+    assert np.all(shard.channels >= np.array(layout.offsets))
+    assert np.all(shard.channels < np.array(layout.offsets) + np.array(layout.sizes))
+
+
+def test_preparing_again_gives_the_same_bytes(corpus, tiny_pop909, tmp_path):
+    prepare_pop909(tiny_pop909 / "POP909", tmp_path, num_workers=2)
+    for path in sorted(corpus.rglob("*.npy")):
+        assert path.read_bytes() == (tmp_path / path.relative_to(corpus)).read_bytes()
+
+
+def test_windows_cover_all_of_a_song_and_count_each_target_once(corpus):
+    shard = open_shard(corpus, "lead_sheet", "validation")
+    counted = 0
+    for tokens, _, _, targets in evaluation_batches(shard, batch_size=3, length=64):
+        kept = targets != IGNORED
+        assert torch.equal(tokens[:, 1:][kept[:, :-1]], targets[:, :-1][kept[:, :-1]])
+        counted += int(kept.sum())
+    assert counted == len(shard.tokens) - (len(shard.starts) - 1)
+
+
+def test_training_windows_stay_inside_one_song(corpus):
+    shard = open_shard(corpus, "lead_sheet", "train")
+    sampler = WindowSampler(shard, batch_size=8, length=64, seed=0)
+    for _ in range(5):
+        tokens, *_ = sampler.next_batch()
+        assert int((tokens[:, 1:] == 1).sum()) == 0  # BOS only at the front
+
+
+@pytest.mark.parametrize("stream", ["lead_sheet", "arrangement"])
+def test_first_loss_is_near_the_logarithm_of_the_vocabulary(corpus, tmp_path, stream):
+    trainer = run(small(stream=stream, num_steps=1), corpus, tmp_path)
+    loss = trainer.validate()["nats_per_token"]
+    assert loss == pytest.approx(math.log(len(STREAMS[stream].vocabulary)), abs=0.3)
+
+
+def test_training_learns_the_corpus(corpus, tmp_path):
+    figures = run(small(num_steps=60, optimizer={"learning_rate": 0.01, "warmup_steps": 5, "average_decay": 0.9}), corpus, tmp_path).train()
+    assert figures["nats_per_token"] < 2.0
+    assert figures["bits_per_note_later"] < figures["bits_per_note_first"]
+    network, config = load_network(tmp_path / "best.pt")
+    assert config.num_steps == 60
+    assert not network.training
+
+
+def test_resuming_gives_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
+    config = small(num_steps=8, validate_every=4, network={**SMALL["network"], "dropout": 0.2})
+    run(config, corpus, tmp_path / "whole").train()
+    interrupted = run(config, corpus, tmp_path / "parts")
+
+    class Killed(Exception):
+        pass
+
+    save = interrupted._save
+
+    def save_and_die(path):
+        save(path)
+        if interrupted.step == 4 and path.name == "best.pt":
+            raise Killed
+
+    interrupted._save = save_and_die
+    with pytest.raises(Killed):
+        interrupted.train()
+    run(config, corpus, tmp_path / "parts", resume=True).train()
+    whole = torch.load(tmp_path / "whole" / "last.pt", weights_only=True)
+    parts = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)
+    for name, tensor in whole["network"].items():
+        assert torch.equal(tensor, parts["network"][name]), name
+
+
+def test_learning_rate_rises_then_falls_to_zero():
+    config = small(num_steps=100, optimizer={"warmup_steps": 10})
+    factors = [learning_rate_factor(step, step / 100, config) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1)
+    assert max(factors) > 0.9
+    assert factors[100] == 0
+    assert all(later <= earlier for earlier, later in zip(factors[10:], factors[11:], strict=False))
+
+
+def test_a_damaged_checkpoint_is_named(corpus, tmp_path):
+    (tmp_path / "last.pt").write_bytes(b"nothing")
+    with pytest.raises(InputError, match=r"last\.pt: not a readable checkpoint"):
+        run(small(), corpus, tmp_path, resume=True)
+
+
+def test_another_vocabulary_is_refused(corpus, tmp_path):
+    run(small(stream="arrangement", num_steps=1), corpus, tmp_path).train()
+    with pytest.raises(InputError, match="another vocabulary"):
+        run(small(stream="lead_sheet", num_steps=1), corpus, tmp_path, resume=True)
+
+
+def test_a_folder_that_is_no_corpus_is_named(tmp_path):
+    with pytest.raises(InputError, match="not a prepared corpus"):
+        run(small(), tmp_path, tmp_path / "out")
+
+
+def test_hidden_references_look_like_none(corpus, tmp_path):
+    torch.manual_seed(0)
+    trainer = run(small(channel_dropout=0.5), corpus, tmp_path)
+    _, channels, hints, _ = WindowSampler(trainer.shard, batch_size=32, length=64, seed=1).next_batch()
+    hidden_channels, hidden_hints = trainer._drop_references(channels.clone(), hints)
+    layout = STREAMS["lead_sheet"].channels
+    for reference in range(hints.shape[-1]):
+        flag = layout.names.index(f"reference_{reference}_flag")
+        absent = (hidden_channels[..., flag] == layout.offsets[flag]).all(dim=1)
+        assert 4 < int(absent.sum()) <= 32
+        assert int(hidden_hints[absent][..., reference].sum()) == 0
+
+
+def test_the_network_has_the_size_its_config_says():
+    assert build_network(TrainingConfig()).num_parameters == 2_949_894

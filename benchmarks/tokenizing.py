@@ -42,7 +42,9 @@ def find_files(count: int, folder: Path) -> list[tuple[Path, Path]]:
         tracks = []
         for name, size in (("MELODY", 350), ("BRIDGE", 250), ("PIANO", 1100)):
             onsets = np.sort(rng.integers(0, 2400, size)) * 60
-            notes = [Note(int(on), 120, int(pitch)) for on, pitch in zip(onsets, rng.integers(48, 84, size), strict=True)]
+            notes = [
+                Note(int(on), 120, int(pitch)) for on, pitch in zip(onsets, rng.integers(48, 84, size), strict=True)
+            ]
             tracks.append(Track(name, note_array(notes)))
         midi, beats = folder / f"{index}.mid", folder / f"{index}.txt"
         write_midi(midi, Score(480, tuple(tracks), (TempoChange(0, 120.0),)))

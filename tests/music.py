@@ -42,7 +42,9 @@ def chord_changes(draw: st.DrawFn, num_bars: int) -> tuple[ChordChange, ...]:
     changes: list[ChordChange] = []
     for beat in beats:
         root = draw(st.integers(0, 11))
-        chord = ChordSymbol(root, draw(st.sampled_from(sorted(QUALITIES))), draw(st.sampled_from([root, (root + 7) % 12])))
+        chord = ChordSymbol(
+            root, draw(st.sampled_from(sorted(QUALITIES))), draw(st.sampled_from([root, (root + 7) % 12]))
+        )
         if not changes or changes[-1].chord != chord:
             changes.append(ChordChange(beat * STEPS_PER_BEAT, chord))
     return tuple(changes)

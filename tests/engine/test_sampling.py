@@ -57,7 +57,9 @@ def test_truncations_keep_the_tokens_of_their_definition():
 
 @given(
     logits=st.lists(st.floats(-30, 30), min_size=1, max_size=30),
-    sampler=st.sampled_from([epsilon(0.0), epsilon(1.0), min_p(1.0), min_p(0.0), top_p(0.0), top_p(1.0), temperature(0.3)]),
+    sampler=st.sampled_from(
+        [epsilon(0.0), epsilon(1.0), min_p(1.0), min_p(0.0), top_p(0.0), top_p(1.0), temperature(0.3)]
+    ),
 )
 @settings(max_examples=100, deadline=None)
 def test_the_most_likely_token_always_stays(logits, sampler):
@@ -68,7 +70,9 @@ def test_the_most_likely_token_always_stays(logits, sampler):
 
 
 def test_the_same_seed_draws_the_same_tokens():
-    first, second = ([sample(LOGITS, ALL, rng, [min_p(0.01)]) for _ in range(50)] for rng in map(np.random.default_rng, (3, 3)))
+    first, second = (
+        [sample(LOGITS, ALL, rng, [min_p(0.01)]) for _ in range(50)] for rng in map(np.random.default_rng, (3, 3))
+    )
     assert first == second
 
 
@@ -84,7 +88,9 @@ def test_no_allowed_token_is_an_error():
         sample(LOGITS, ~ALL, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("make", [lambda: temperature(0), lambda: min_p(1.2), lambda: epsilon(-0.1), lambda: top_p(float("nan"))])
+@pytest.mark.parametrize(
+    "make", [lambda: temperature(0), lambda: min_p(1.2), lambda: epsilon(-0.1), lambda: top_p(float("nan"))]
+)
 def test_impossible_settings_are_errors(make):
     with pytest.raises(ValueError, match="must be"):
         make()

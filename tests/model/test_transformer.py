@@ -13,7 +13,14 @@ from songwright.model.transformer import Transformer, TransformerConfig
 def network() -> Transformer:
     torch.manual_seed(0)
     config = TransformerConfig(
-        vocab_size=50, num_channel_rows=20, num_hints=2, dim=48, num_layers=2, num_heads=3, hidden_dim=64, context_length=32
+        vocab_size=50,
+        num_channel_rows=20,
+        num_hints=2,
+        dim=48,
+        num_layers=2,
+        num_heads=3,
+        hidden_dim=64,
+        context_length=32,
     )
     network = Transformer(config).eval()
     assert network.copy_gate is not None

@@ -27,6 +27,7 @@ CUTOFF, RESONANCE, RELEASE, INSTRUMENT, KEYS, VELOCITIES, ATTENUATION, SAMPLE, M
     58,
 )
 FALLING_CONCAVE_VELOCITY, RISING_VELOCITY = 0x0502, 0x0002
+ENVELOPE_TO_CUTOFF, ENVELOPE_DECAY, ENVELOPE_SUSTAIN = 11, 28, 29
 
 
 def _samples() -> list[np.ndarray]:
@@ -42,6 +43,19 @@ PRESETS = {
     (0, 1): [([(MODES, 1), (SAMPLE, 0)], [(FALLING_CONCAVE_VELOCITY, ATTENUATION, 0)])],  # velocity changes nothing
     (0, 2): [([(CUTOFF, 5500), (MODES, 1), (SAMPLE, 1)], [(RISING_VELOCITY, CUTOFF, 6000)])],  # brighter when louder
     (0, 3): [([(CUTOFF, 9000), (RESONANCE, 60), (MODES, 1), (SAMPLE, 1)], [(RISING_VELOCITY, RESONANCE, -160)])],
+    (0, 5): [
+        (
+            [
+                (CUTOFF, 6500),
+                (ENVELOPE_TO_CUTOFF, 10500),
+                (ENVELOPE_DECAY, 0),
+                (ENVELOPE_SUSTAIN, 1000),
+                (MODES, 1),
+                (SAMPLE, 0),
+            ],
+            [],
+        )
+    ],
     (0, 4): [  # two layers
         ([(KEYS, 0 | 69 << 8), (MODES, 1), (SAMPLE, 0)], []),
         ([(KEYS, 70 | 127 << 8), (MODES, 1), (SAMPLE, 2)], []),

@@ -14,14 +14,16 @@ from songwright.rendering.soundfont import SOUNDFONT_VARIABLE, Preset, find_soun
 from songwright.rendering.soundfont_conversion import convert_soundfont
 
 
-def render_note(font: bytes, *, program: int = 0, pitch: int = 69, velocity: int = 100, channel: int = 0) -> np.ndarray:
-    """Return the middle of a dry note of one second, shape (num_samples, 2)."""
+def render_note(
+    font: bytes, *, program: int = 0, pitch: int = 69, velocity: int = 100, channel: int = 0, start: int = 4800
+) -> np.ndarray:
+    """Return a dry note of one second from its `start` in samples, shape (num_samples, 2)."""
     body = bytes([0, 0xC0 | channel, program, 0, 0xB0 | channel, 91, 0, 0, 0x90 | channel, pitch, velocity])
     body += bytes([0x87, 0x40, 0x80 | channel, pitch, 0, 0, 0xFF, 0x2F, 0])
     midi = b"MThd" + struct.pack(">IHHH", 6, 0, 1, 480) + b"MTrk" + struct.pack(">I", len(body)) + body
     audio, rate = soundfile.read(io.BytesIO(midirenderer.render_wave_from(font, midi)))
     assert rate == 48_000
-    return audio[4800:40_000]
+    return audio[start:40_000]
 
 
 def level_db(audio: np.ndarray) -> float:
@@ -167,3 +169,14 @@ def test_a_damaged_sample_is_one_clear_error(tiny_sf3: Path, tmp_path: Path) -> 
     damaged.write_bytes(data)
     with pytest.raises(InputError, match="sample 0 cannot be decoded"):
         convert_soundfont(read_soundfont(damaged), only(Preset(0, 0), (69, 90)))
+
+
+def test_a_filter_that_leaps_open_past_hearing_does_not_click(tiny_sf3: Path) -> None:
+    font = convert_soundfont(read_soundfont(tiny_sf3))
+    clicks_db = []
+    for program in (0, 5):  # an open filter; one that leaps open and closes
+        note = render_note(font, program=program, velocity=127, start=0)[:4800].sum(axis=1)
+        power = np.abs(np.fft.rfft(note * np.hanning(len(note)))) ** 2
+        highs = np.fft.rfftfreq(len(note), 1 / 48_000) > 15_000
+        clicks_db.append(10 * np.log10(power[highs].sum() / power.sum()))
+    assert clicks_db[1] < clicks_db[0] + 10

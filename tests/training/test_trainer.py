@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from songwright.training.trainer import Trainer, build_network, learning_rate_fa
 SMALL = {
     "num_threads": 1,
     "batch_size": 4,
-    "network": {"dim": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "hidden_dim": 64, "context_length": 64, "dropout": 0.0},
+    "network": {
+        "dim": 32, "num_layers": 2, "num_heads": 2, "num_kv_heads": 1, "hidden_dim": 64, "context_length": 64,
+        "dropout": 0.0,
+    },
 }  # fmt: skip
 
 
@@ -86,7 +90,11 @@ def test_first_loss_is_near_the_logarithm_of_the_vocabulary(corpus, tmp_path, st
 
 
 def test_training_learns_the_corpus(corpus, tmp_path):
-    figures = run(small(num_steps=60, optimizer={"learning_rate": 0.01, "warmup_steps": 5, "average_decay": 0.9}), corpus, tmp_path).train()
+    figures = run(
+        small(num_steps=60, optimizer={"learning_rate": 0.01, "warmup_steps": 5, "average_decay": 0.9}),
+        corpus,
+        tmp_path,
+    ).train()
     assert figures["nats_per_token"] < 2.0
     assert figures["bits_per_note_later"] < figures["bits_per_note_first"]
     network, config = load_network(tmp_path / "best.pt")
@@ -99,7 +107,7 @@ def test_resuming_gives_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
     run(config, corpus, tmp_path / "whole").train()
     interrupted = run(config, corpus, tmp_path / "parts")
 
-    class Killed(Exception):
+    class KilledError(Exception):
         pass
 
     save = interrupted._save
@@ -107,10 +115,10 @@ def test_resuming_gives_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
     def save_and_die(path):
         save(path)
         if interrupted.step == 4 and path.name == "best.pt":
-            raise Killed
+            raise KilledError
 
     interrupted._save = save_and_die
-    with pytest.raises(Killed):
+    with pytest.raises(KilledError):
         interrupted.train()
     run(config, corpus, tmp_path / "parts", resume=True).train()
     whole = torch.load(tmp_path / "whole" / "last.pt", weights_only=True)
@@ -125,7 +133,7 @@ def test_learning_rate_rises_then_falls_to_zero():
     assert factors[0] == pytest.approx(0.1)
     assert max(factors) > 0.9
     assert factors[100] == 0
-    assert all(later <= earlier for earlier, later in zip(factors[10:], factors[11:], strict=False))
+    assert all(later <= earlier for earlier, later in itertools.pairwise(factors[10:]))
 
 
 def test_a_damaged_checkpoint_is_named(corpus, tmp_path):

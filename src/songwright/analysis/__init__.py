@@ -1,1 +1,1 @@
-"""songwright.analysis"""
+"""What is in a score: features, repetition, sequences, form. Pure functions."""

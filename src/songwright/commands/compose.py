@@ -10,7 +10,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -36,15 +36,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length.add_argument("--bars", type=int, help="length in bars of 4/4")
     parser.add_argument("--key", help='key, such as "A minor" or Eb (default: drawn)')
     parser.add_argument("--tempo", type=float, help="quarter notes per minute, 40 to 240 (default: drawn)")
-    parser.add_argument("--form", help="phrase letters and bars, such as i4A8B8A8B8o4, or names: 'intro 4, verse 8, chorus 8'")
+    parser.add_argument(
+        "--form", help="phrase letters and bars, such as i4A8B8A8B8o4, or names: 'intro 4, verse 8, chorus 8'"
+    )
     parser.add_argument("--seed", type=int, help="the same seed gives the same song (default: drawn and printed)")
-    parser.add_argument("--count", type=int, default=1, help="number of songs; song k has seed SEED + k - 1 (default: 1)")
+    parser.add_argument(
+        "--count", type=int, default=1, help="number of songs; song k has seed SEED + k - 1 (default: 1)"
+    )
     parser.add_argument("--audio", choices=AUDIO_FORMATS, default="wav", help="sound file to write (default: wav)")
     parser.add_argument("--sheet", action=argparse.BooleanOptionalAction, default=True,
                         help="write the lead sheet as MusicXML and SVG (default: yes)")  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (default: out)")
     parser.add_argument("--force", action="store_true", help="replace songs that are there already")
-    parser.add_argument("--precision", choices=("int8", "fp32"), default="int8", help="weights (default: int8, small and fast)")
+    parser.add_argument(
+        "--precision", choices=("int8", "fp32"), default="int8", help="weights (default: int8, small and fast)"
+    )
     parser.add_argument("--soundfont", type=Path, help="SF2 or SF3 file to play with (default: the one that ships)")
 
 
@@ -71,6 +77,10 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
         raise ConfigError(f"--seed must be from 0 to {2**32 - 1}, got {arguments.seed}")
     find_style(arguments.style)
+    if arguments.audio != "none":
+        from songwright.rendering.soundfont import find_soundfont
+
+        find_soundfont(arguments.soundfont)
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
     seconds = arguments.seconds if arguments.minutes is None else arguments.minutes * 60
     wishes = {
@@ -100,7 +110,8 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.count == 1:
         _print_song(written[0], arguments.out, names[0], order, time.monotonic() - began)
     else:
-        print(f"{len(written)} songs in {arguments.out} in {time.monotonic() - began:.1f} s (seeds {seed} to {seed + len(plans) - 1})")
+        seeds = f"seeds {seed} to {seed + len(plans) - 1}"
+        print(f"{len(written)} songs in {arguments.out} in {time.monotonic() - began:.1f} s ({seeds})")
 
 
 def _suffixes(order: _Order) -> list[str]:
@@ -125,8 +136,8 @@ def _refuse_overwriting(out: Path, names: Sequence[str], order: _Order, *, force
 
 
 @contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """Give a folder inside `out` to write into; it is gone afterwards, and `out` too if it was made here and stayed empty."""
+def _staging(out: Path) -> Generator[Path]:
+    """Give a folder inside `out` to write into. Afterwards it is gone, and so is `out` if made here and still empty."""
     missing = [folder for folder in (out, *out.parents) if not folder.exists()]
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -158,7 +169,7 @@ def _publish(folder: Path, out: Path, names: Sequence[str]) -> None:
 def _compose_one(plan: SongPlan, name: str, order: _Order, folder: Path) -> dict[str, Any]:
     from tqdm import tqdm
 
-    with tqdm(total=1, file=sys.stderr, leave=False, bar_format="{desc:<20}{bar:30} {postfix}") as bar:
+    with tqdm(total=1, file=sys.stderr, leave=False, disable=None, bar_format="{desc:<20}{bar:30} {postfix}") as bar:
 
         def progress(stage: str, done: int, total: int) -> None:
             bar.set_description_str(stage, refresh=False)
@@ -179,7 +190,7 @@ def _compose_many(plans: Sequence[SongPlan], names: Sequence[str], order: _Order
     pool = ProcessPoolExecutor(num_workers)
     try:
         futures = [pool.submit(_write_batch, plans[part], names[part], order, folder) for part in batches]
-        with tqdm(total=len(plans), unit=" songs", file=sys.stderr, leave=False) as bar:
+        with tqdm(total=len(plans), unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
             for future in as_completed(futures):
                 written += future.result()
                 bar.update(len(written) - bar.n)
@@ -248,7 +259,8 @@ def _write_sound(score: Any, title: str, path: Path, order: _Order) -> None:
 def _print_song(summary: dict[str, Any], out: Path, name: str, order: _Order, seconds: float) -> None:
     minutes, rest = divmod(round(summary["seconds"]), 60)
     print(f"{summary['title']}")
-    print(f"  {summary['key']}, {summary['tempo_qpm']:g} quarter notes a minute, {summary['bars']} bars, {minutes}:{rest:02d}")
+    tempo = f"{summary['tempo_qpm']:g} quarter notes a minute"
+    print(f"  {summary['key']}, {tempo}, {summary['bars']} bars, {minutes}:{rest:02d}")
     print(f"  form {summary['form']}: " + ", ".join(section["name"] for section in summary["sections"]))
     print(f"  seed {summary['seed']}, composed in {seconds:.1f} s")
     for suffix in _suffixes(order):

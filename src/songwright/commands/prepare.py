@@ -11,7 +11,9 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("path", type=Path, help="a clone of POP909 (the folder with 001, 002, ...)")
-    parser.add_argument("--labels", type=Path, help="its phrase labels (NNN/human_label1.txt); found beside it by default")
+    parser.add_argument(
+        "--labels", type=Path, help="its phrase labels (NNN/human_label1.txt); found beside it by default"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the corpus")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
     parser.add_argument("--force", action="store_true", help="replace an existing corpus")
@@ -32,7 +34,7 @@ def run(arguments: argparse.Namespace) -> None:
     temporary = out.with_name(f".{out.name}.tmp")
     try:
         temporary.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc="prepare", unit=" songs", file=sys.stderr, leave=False) as bar:
+        with tqdm(desc="prepare", unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
 
             def progress(done: int, total: int) -> None:
                 bar.total = total

@@ -10,7 +10,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("config", type=Path, help="TOML file, such as configs/lead-sheet.toml")
     parser.add_argument("--corpus", type=Path, required=True, help="folder written by songwright prepare")
-    parser.add_argument("--out", type=Path, help="folder for checkpoints and the log (default: runs/NAME of the config)")
+    parser.add_argument(
+        "--out", type=Path, help="folder for checkpoints and the log (default: runs/NAME of the config)"
+    )
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
                         help="replace a value of the config, such as network.num_layers=4")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on from last.pt in --out")

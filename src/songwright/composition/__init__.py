@@ -1,1 +1,1 @@
-"""songwright.composition"""
+"""New music: a plan, then melody and chords, then the piano part."""

@@ -102,18 +102,14 @@ class Composer:
             for tokens, key, plan in zip(written, keys, plans, strict=True)
         ]
 
-    def _arrange(
-        self, sheets: Sequence[LeadSheet], plans: Sequence[SongPlan], progress: Progress | None
-    ) -> list[Song]:
+    def _arrange(self, sheets: Sequence[LeadSheet], plans: Sequence[SongPlan], progress: Progress | None) -> list[Song]:
         room = max(sheet.num_bars for sheet in sheets) * _TOKENS_PER_BAR["arrangement"]
         states = [
             ArrangementState(SongContext(sheet.form, sheet.key, sheet.tempo_qpm), sheet, max_tokens=room)
             for sheet in sheets
         ]
         written = self._decode("arrangement", states, plans, room, progress)
-        return [
-            Song(sheet, arrangement.decode(tokens)) for sheet, tokens in zip(sheets, written, strict=True)
-        ]
+        return [Song(sheet, arrangement.decode(tokens)) for sheet, tokens in zip(sheets, written, strict=True)]
 
     def _decode(
         self,
@@ -142,5 +138,7 @@ class Composer:
             vocabulary=tokenizer.VOCABULARY,
             config=LEAD_SHEET_SAMPLING if is_melody else ARRANGEMENT_SAMPLING,
             start_token=tokenizer.BOS,
-            on_bar=(lambda done: progress("melody and chords" if is_melody else "piano", done, bars)) if progress else None,
+            on_bar=(lambda done: progress("melody and chords" if is_melody else "piano", done, bars))
+            if progress
+            else None,
         )

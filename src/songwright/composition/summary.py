@@ -7,6 +7,7 @@ from typing import Any
 from songwright.composition.plan import SongPlan
 from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_BEAT
 from songwright.score.song import Song
+from songwright.score.spelling import chord_name
 
 
 def describe_song(
@@ -33,13 +34,15 @@ def describe_song(
             "first_bar": start + 1,
             "start_seconds": round(start * seconds_per_bar, 3),
         }
-        for name, phrase, start in zip(sheet.form.section_names(), sheet.form.phrases, sheet.form.start_bars, strict=True)
+        for name, phrase, start in zip(
+            sheet.form.section_names(), sheet.form.phrases, sheet.form.start_bars, strict=True
+        )
     ]
     chords = [
         {
             "bar": change.onset_step // STEPS_PER_BAR + 1,
             "beat": change.onset_step % STEPS_PER_BAR // STEPS_PER_BEAT + 1,
-            "symbol": change.chord.symbol(sheet.key),
+            "symbol": chord_name(change.chord, sheet.key),
         }
         for change in sheet.chords
     ]

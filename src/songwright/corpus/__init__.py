@@ -1,1 +1,1 @@
-"""songwright.corpus"""
+"""Many songs: sources as published, and the split."""

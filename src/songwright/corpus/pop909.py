@@ -104,6 +104,7 @@ def load_song(song_dir: Path, labels_dir: Path) -> LabelledSong:
     tempo_qpm = float(_read_text(labels_dir / "tempo.txt").split()[0])
     if abs(chord_beats / 4 - form.num_bars) > MAX_BAR_MISMATCH:
         raise InputError(f"{song_id}: the form has {form.num_bars} bars, the chords {chord_beats / 4:g}")
+    form = _with_last_bars(form, -(-chord_beats // 4))
     end_step = form.num_bars * STEPS_PER_BAR
     chords = [change for change in chords if change.onset_step < end_step]
     melody = _clip(melody, end_step)
@@ -125,7 +126,7 @@ def load_song(song_dir: Path, labels_dir: Path) -> LabelledSong:
     alternative = form
     second = labels_dir / "human_label2.txt"
     if second.exists():
-        candidate = _read_form(second)
+        candidate = _with_last_bars(_read_form(second), form.num_bars)
         alternative = candidate if candidate.num_bars == form.num_bars else form
     return LabelledSong(song_id, Song(lead_sheet, piano), alternative, keys, aligned)
 
@@ -159,6 +160,18 @@ def _read_form(path: Path) -> Form:
         return Form.parse(text)
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
+
+
+def _with_last_bars(form: Form, num_bars: int) -> Form:
+    """Return the form with its last phrase lengthened to `num_bars`, where it lacks up to MAX_BAR_MISMATCH bars.
+
+    In 483 of 791 songs the chords run on past the labels, in 205 the last chord starts there: the final chord.
+    """
+    missing = num_bars - form.num_bars
+    if not 0 < missing <= MAX_BAR_MISMATCH:
+        return form
+    *others, last = form.phrases
+    return Form((*others, last._replace(num_bars=last.num_bars + missing)))
 
 
 def _read_chords(path: Path) -> tuple[list[ChordChange], int]:
@@ -213,9 +226,7 @@ def _read_keys(path: Path) -> list[Key]:
     return list(dict.fromkeys(keys))
 
 
-def _phrase_keys(
-    keys: list[Key], form: Form, melody: NDArray[np.void], chords: list[ChordChange]
-) -> tuple[Key, ...]:
+def _phrase_keys(keys: list[Key], form: Form, melody: NDArray[np.void], chords: list[ChordChange]) -> tuple[Key, ...]:
     """Return the key of each phrase: the best path through the song's keys, with a cost for each change."""
     if len(keys) == 1:
         return (keys[0],) * len(form.phrases)
@@ -307,13 +318,15 @@ def _read_piano(song_dir: Path, melody: NDArray[np.void], end_step: int) -> tupl
 def _alignment(
     played: NDArray[np.void], written: NDArray[np.void]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:
-    """Return for each matched note its smoothed shift (played - written, steps) and played onset, and the share that fits."""
+    """Return for each matched note its smoothed shift (played - written, steps) and onset, and the share that fits."""
     if np.array_equal(played["pitch"], written["pitch"]):
         pairs = np.arange(len(played))[:, None].repeat(2, axis=1)
     else:
         matcher = SequenceMatcher(None, played["pitch"].tolist(), written["pitch"].tolist(), autojunk=False)
         blocks = [
-            np.arange(block.size)[:, None] + [block.a, block.b] for block in matcher.get_matching_blocks() if block.size > 2
+            np.arange(block.size)[:, None] + [block.a, block.b]
+            for block in matcher.get_matching_blocks()
+            if block.size > 2
         ]
         if not blocks:
             return np.zeros(1, np.int64), np.zeros(1, np.int64), 0.0

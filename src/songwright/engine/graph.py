@@ -18,8 +18,8 @@ Inputs (axes: `batch`; `time`; `window`, the length of the cache in tokens)
     cos, sin                   float32 (positions, head_dim / 2)   rotary tables, positions >= window
     past_key_I, past_value_I   float32 (batch, num_kv_heads, window, head_dim), I = 0 .. num_layers - 1
 
-Outputs: logits, float32 (batch, time, vocab), and present_key_I, present_value_I, to be bound to the memory of the past.
-`time` may exceed 1 where the caches are empty (a prompt), or where batch is 1.
+Outputs: logits, float32 (batch, time, vocab), and present_key_I, present_value_I, to be bound to the memory of the
+past. `time` may exceed 1 where the caches are empty (a prompt), or where batch is 1.
 
 References
 ----------
@@ -120,7 +120,9 @@ class _Builder:
         self.constants.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
         return name
 
-    def node(self, kind: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any) -> str:
+    def node(
+        self, kind: str, inputs: Sequence[str], outputs: Sequence[str], *, domain: str = "", **attributes: Any
+    ) -> str:
         from onnx import helper
 
         self.nodes.append(helper.make_node(kind, inputs, outputs, name=outputs[0], domain=domain, **attributes))
@@ -196,8 +198,11 @@ def build_graph(
             shapes[f"past_{name}_{layer}"] = results[f"present_{name}_{layer}"] = (TensorProto.FLOAT, cache)
         attended = graph.node(
             "GroupQueryAttention",
-            [graph.linear(f"{block}.qkv", x, packed), "", "", f"past_key_{layer}", f"past_value_{layer}"]
-            + ["seqlens_k", "total_sequence_length", "cos", "sin"],
+            [
+                *(graph.linear(f"{block}.qkv", x, packed), "", ""),
+                *(f"past_key_{layer}", f"past_value_{layer}"),
+                *("seqlens_k", "total_sequence_length", "cos", "sin"),
+            ],
             [f"{block}.attention", f"present_key_{layer}", f"present_value_{layer}"],
             domain=_CONTRIB,
             num_heads=config.num_heads,
@@ -238,13 +243,12 @@ def _norm(
 ) -> tuple[str, str]:
     """Add a branch to the residual stream and normalise; return (normalised, sum). `branch` may be "" for none."""
     scale = graph.constant(f"{name}.weight", weights[f"{name}.weight"])
+    epsilon = config.norm_epsilon
     if not branch:
-        attributes = {"axis": -1, "epsilon": config.norm_epsilon}
-        return graph.node("SimplifiedLayerNormalization", [residual, scale], [name], **attributes), residual
-    outputs = [name, "", "", f"{name}.sum"]
-    graph.node(
-        "SkipSimplifiedLayerNormalization", [residual, branch, scale], outputs, domain=_CONTRIB, epsilon=config.norm_epsilon
-    )
+        inputs = [residual, scale]
+        return graph.node("SimplifiedLayerNormalization", inputs, [name], axis=-1, epsilon=epsilon), residual
+    inputs, outputs = [residual, branch, scale], [name, "", "", f"{name}.sum"]
+    graph.node("SkipSimplifiedLayerNormalization", inputs, outputs, domain=_CONTRIB, epsilon=epsilon)
     return name, f"{name}.sum"
 
 
@@ -262,5 +266,7 @@ def _output_layer(graph: _Builder, x: str, weights: Weights, config: GraphConfig
     bias = graph.constant("copy_gate.bias", weights["copy_gate.bias"])
     gate = graph.node("Add", ["output.gate", bias], ["copy_gate"])
     is_hinted = graph.node("Cast", ["hints"], ["is_hinted"], to=TensorProto.BOOL)
-    gate = graph.node("Where", [is_hinted, gate, graph.constant("no_gate", np.zeros(1, dtype=np.float32))], ["kept_gate"])
+    gate = graph.node(
+        "Where", [is_hinted, gate, graph.constant("no_gate", np.zeros(1, dtype=np.float32))], ["kept_gate"]
+    )
     graph.node("ScatterElements", ["output.plain", "hints", gate], ["logits"], axis=-1, reduction="add")

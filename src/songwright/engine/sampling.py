@@ -50,7 +50,7 @@ def min_p(share: float) -> Sampler:
     if share == 0:
         return lambda logits: logits
     margin = log(share)
-    return lambda logits: np.where(logits >= logits.max() + margin, logits, -np.inf)
+    return lambda logits: np.where(logits >= np.maximum.reduce(logits) + margin, logits, -np.inf)
 
 
 def epsilon(probability: float) -> Sampler:
@@ -71,8 +71,8 @@ def epsilon(probability: float) -> Sampler:
     threshold = log(probability)
 
     def truncate(logits: Logits) -> Logits:
-        highest = logits.max()
-        lowest_kept = highest + log(np.exp(logits - highest).sum()) + threshold
+        highest = np.maximum.reduce(logits)
+        lowest_kept = highest + log(np.add.reduce(np.exp(logits - highest))) + threshold
         return np.where(logits >= min(lowest_kept, highest), logits, -np.inf)
 
     return truncate
@@ -146,7 +146,7 @@ def sample(logits: Logits, mask: NDArray[np.bool_], rng: np.random.Generator, sa
     values = logits[allowed].astype(np.float64)
     for sampler in samplers:
         values = sampler(values)
-    cumulative = np.exp(values - values.max()).cumsum()
+    cumulative = np.add.accumulate(np.exp(values - np.maximum.reduce(values)))
     # `right` skips tokens of probability 0; a random number is below 1, so the product is below the last entry.
     return int(allowed[cumulative.searchsorted(rng.random() * cumulative[-1], side="right")])
 

@@ -3,10 +3,11 @@
 Knows graphs made by `engine.graph` and ids; nothing of tokens' meaning, nor of PyTorch.
 
 The network was trained on windows of `context_length` tokens that start at position 0, and songs are longer. A token
-at index n is therefore read in the window that starts at max(0, (n // half - 1) * half), where half is half the context
-length: it sees at least `half` and at most `context_length - 1` earlier tokens. These are the windows on which the trainer
-validates. When a window is full, its second half is read again as the first half of the next. The window of
-a token depends on its index only, so logits after `rewind` are those of a fresh decoder fed with the same tokens.
+at index n is therefore read in the window that starts at max(0, (n // half - 1) * half), where half is half the
+context length: from token `half` on it sees at least `half` and at most `context_length - 1` earlier ones, as on the
+windows with which the trainer validates. When a window is full, its second half is read again as the first half of the
+next. The window of a token depends on its index only, so logits after `rewind` are those of a fresh decoder fed with
+the same tokens, within rounding.
 """
 
 from __future__ import annotations
@@ -106,7 +107,13 @@ class Decoder:
         self._total = np.zeros((), dtype=np.int32)
         self._logits = np.zeros((batch_size, 1, config.vocab_size), dtype=np.float32)
         self._step_binding = self._bind(
-            self._step_tokens, self._step_channels, self._step_hints, self._seqlens, self._total, self._caches, self._logits
+            self._step_tokens,
+            self._step_channels,
+            self._step_hints,
+            self._seqlens,
+            self._total,
+            self._caches,
+            self._logits,
         )
 
     @property
@@ -139,10 +146,10 @@ class Decoder:
         self._require(1, channels, hints)
         self._step_tokens[:, 0] = tokens
         self._tokens[rows, positions] = tokens
-        if config.num_channels:
+        if channels is not None and config.num_channels:
             self._step_channels[:, 0] = channels
             self._channels[rows, positions] = channels
-        if config.num_hints:
+        if hints is not None and config.num_hints:
             self._step_hints[:, 0] = hints
             self._hints[rows, positions] = hints
         starts = np.maximum((positions // self._half - 1) * self._half, 0)
@@ -181,9 +188,9 @@ class Decoder:
             first = int(self._positions[row])
             end = first + time
             self._tokens[row, first:end] = tokens[row]
-            if channels is not None:
+            if channels is not None and self.config.num_channels:
                 self._channels[row, first:end] = np.asarray(channels)[row]
-            if hints is not None:
+            if hints is not None and self.config.num_hints:
                 self._hints[row, first:end] = np.asarray(hints)[row]
             done = first
             while done < end:
@@ -273,7 +280,9 @@ def _load(path: Path, num_threads: int) -> tuple[ort.InferenceSession, dict[str,
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise WeightsError(f"{path}: no weights can be read here ({error.strerror}); install the package again") from None
+        raise WeightsError(
+            f"{path}: no weights can be read here ({error.strerror}); install the package again"
+        ) from None
     options = ort.SessionOptions()
     options.intra_op_num_threads = num_threads
     options.inter_op_num_threads = 1
@@ -283,5 +292,7 @@ def _load(path: Path, num_threads: int) -> tuple[ort.InferenceSession, dict[str,
         metadata = json.loads(session.get_modelmeta().custom_metadata_map[METADATA_KEY])
         config = GraphConfig(**metadata["config"])
     except Exception as error:  # ONNX Runtime's exceptions share no base class of their own
-        raise WeightsError(f"{path}: these weights are damaged or not songwright's; install or export them again") from error
+        raise WeightsError(
+            f"{path}: these weights are damaged or not songwright's; install or export them again"
+        ) from error
     return session, metadata, config, hashlib.sha256(data).hexdigest()[:16]

@@ -1,1 +1,1 @@
-"""songwright.files"""
+"""The outside world: the only place that parses or writes formats."""

@@ -1,7 +1,7 @@
 """Lead sheets as MusicXML 4.0: melody, chord symbols, section marks.
 
 Knows the format and the layout of a lead sheet (four bars a system, phrases on new systems); rhythm comes from
-`files.notation`, letters and accidentals from `files.spelling`, pictures from `rendering.engraving`. One division is
+`files.notation`, letters and accidentals from `score.spelling`, pictures from `rendering.engraving`. One division is
 one grid step: 12 a quarter note. The bytes depend on the arguments alone.
 """
 
@@ -15,11 +15,11 @@ from itertools import pairwise
 
 from songwright import __version__
 from songwright.files.notation import WrittenNote, written_bars
-from songwright.files.spelling import SpelledPitch, spell_chord, spell_melody
 from songwright.files.writing import write_whole
 from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_BEAT
 from songwright.score.lead_sheet import ChordChange, Form, LeadSheet
 from songwright.score.pitch import Key, spell_fifths
+from songwright.score.spelling import SpelledPitch, spell_chord, spell_melody
 
 BARS_PER_SYSTEM = 4
 MAX_SYSTEM_SYMBOLS = 48

@@ -1,6 +1,6 @@
 """Rhythm as it is written: a melody on the grid becomes note values, ties, tuplets and beams.
 
-Knows 4/4 and the customs of engraving; leaves pitch to `files.spelling` and the file format to
+Knows 4/4 and the customs of engraving; leaves pitch to `score.spelling` and the file format to
 `files.musicxml`. Times are grid steps (12 a quarter, 48 a bar); inside this module also sixteenths (3 steps).
 
 What is written differs from what is played in two ways, both inaudible. How long a note is held is articulation: a

@@ -3,8 +3,8 @@
 Knows ids and tensors only. Axes: `batch`, `time`, `dim` (model width), `heads`, `head_dim`, `vocab`.
 
 Each step reads a token and the rows of its side channels (summed embeddings). Blocks are pre-norm [1]_: RMSNorm,
-causal self-attention with rotary positions [2]_ and few key-value heads [3]_, SwiGLU feed-forward [4]_. The output layer
-shares the token embedding [5]_ and adds, for each hint, a learned gate to the logit of the hinted token: a copy
+causal self-attention with rotary positions [2]_ and few key-value heads [3]_, SwiGLU feed-forward [4]_. The output
+layer shares the token embedding [5]_ and adds, for each hint, a learned gate to the logit of the hinted token: a copy
 mechanism in the space of logits, simpler than the mixture of [6]_ and free to abstain (a negative gate).
 
 References

@@ -1,1 +1,1 @@
-"""songwright.rendering"""
+"""Scores to sound, and to the page."""

@@ -1,8 +1,8 @@
 """Score -> page: MusicXML engraved as one SVG picture.
 
 verovio does the engraving; this module chooses the layout: A4 width, one page as tall as the music, line breaks as
-the MusicXML asks. The picture stands alone (music and text fonts inside, white ground); the same MusicXML gives the
-same bytes.
+the MusicXML asks. The picture stands alone: notes are outlines, words take the viewer's Times or serif font, flats and
+sharps in chord symbols are the characters that such fonts have. The same MusicXML gives the same bytes.
 """
 
 from __future__ import annotations
@@ -27,8 +27,7 @@ _OPTIONS = {
     "spacingSystem": 8,
     "scale": 50,
     "font": "Leland",
-    "fontTextLiberation": True,
-    "smuflTextFont": "embedded",
+    "smuflTextFont": "none",
     "svgViewBox": True,
     "svgCss": ".harm tspan {font-weight: bold;}",
     "footer": "none",
@@ -47,7 +46,7 @@ def engrave_svg(musicxml: bytes) -> str:
     Returns
     -------
     str
-        SVG of A4 width (210 mm) and of the height of the music, about 0.9 MB, of which 0.7 MB fonts.
+        SVG of A4 width (210 mm) and of the height of the music, 100 to 300 kB.
 
     Raises
     ------
@@ -65,7 +64,7 @@ def engrave_svg(musicxml: bytes) -> str:
         raise InputError("The MusicXML cannot be engraved: it is not UTF-8 text.") from None
     if not toolkit.loadData(text) or not toolkit.loadData(_amended(str(toolkit.getMEI()))):
         raise InputError("The MusicXML cannot be engraved: verovio finds no score in it.")
-    svg = str(toolkit.renderToSVG(1))
+    svg = _with_plain_text(str(toolkit.renderToSVG(1)))
     match = re.search(r'<svg viewBox="0 0 (\d+) (\d+)"[^>]*>', svg)
     if match is None:
         raise InputError("The MusicXML cannot be engraved: verovio draws no page of it.")
@@ -74,6 +73,23 @@ def engrave_svg(musicxml: bytes) -> str:
     ground = f'\n   <rect width="{width}" height="{height}" style="fill: white; stroke: none"/>'
     head = match.group(0).replace("<svg ", f"<svg {size}", 1)
     return svg[: match.start()] + head + ground + svg[match.end() :]
+
+
+# Characters of music fonts within words (SMuFL) and what every text font has in their place.
+# 405 is the size that verovio gives to words.
+_PLAIN = {"\uea64": "♭", "\uea65": "♮", "\uea66": "♯", "\ueca5": "♩"}
+
+
+def _with_plain_text(svg: str) -> str:
+    """Replace music-font characters within words, which many viewers cannot show, and name common text fonts."""
+    svg = re.sub(
+        r' font-family="(?:Leipzig|Leland)" font-size="\d+px">([\ue000-\uf8ff]+)<',
+        lambda found: (
+            ' font-size="405px">' + "".join(_PLAIN.get(character, character) for character in found.group(1)) + "<"
+        ),
+        svg,
+    )
+    return svg.replace('font-family="Times, serif"', 'font-family="Liberation Serif, Times New Roman, Times, serif"')
 
 
 def _amended(mei: str) -> str:

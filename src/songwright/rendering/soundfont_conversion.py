@@ -26,8 +26,12 @@ _DEFAULTS = {8: 13500, 21: -12000, 23: -12000, 25: -12000, 26: -12000, 27: -1200
              34: -12000, 35: -12000, 36: -12000, 38: -12000, 46: -1, 47: -1, 56: 100, 58: -1}  # fmt: skip
 # Sample addresses, ranges and the like: allowed in instruments only, never added to.
 _NOT_ADDED = frozenset({0, 1, 2, 3, 4, 12, 41, 43, 44, 45, 46, 47, 50, 53, 54, 57, 58})
+_CUTOFF, _ENVELOPE_TO_CUTOFF = 8, 11
+_ENVELOPE_ATTACK, _ENVELOPE_HOLD, _ENVELOPE_DECAY, _ENVELOPE_SUSTAIN, _ENVELOPE_RELEASE = 26, 27, 28, 29, 30
+_OPEN = 13500  # cutoff of an open filter, 20 kHz, in cents
+_BRIGHT, _AT_ONCE = 12300, -7973  # 10 kHz in cents; 10 ms in timecents
 # Limits that modulators may not push a generator past: a negative filter Q makes the synthesizer's filter explode.
-_LIMITS = {8: (1500, 32767), 9: (0, 960), 17: (-500, 500), 29: (0, 1000), 37: (0, 1440)}
+_LIMITS = {_CUTOFF: (1500, _OPEN), 9: (0, 960), 17: (-500, 500), 29: (0, 1000), 37: (0, 1440)}
 _CHORUS, _REVERB = 15, 16  # sends to the synthesizer's own effects, which we replace
 
 # Sources of modulators: controller in bits 0-6, then flags (specification, 8.2).
@@ -181,7 +185,35 @@ def _bake(zone: _Zone, sounding: NDArray[np.bool_]) -> Iterator[_Zone]:
             own_law = 0.0 if is_own_law else 400 * math.log10(127 / velocity)
             attenuation += _EMU_ATTENUATION * generators.get(_ATTENUATION, 0)
             generators[_ATTENUATION] = round((max(attenuation, 0.0) - own_law) / _EMU_ATTENUATION)
-            yield _Zone((low_key, high_key), (low_velocity, high_velocity), generators, {})
+            yield _Zone((low_key, high_key), (low_velocity, high_velocity), _calm_filter(generators), {})
+
+
+def _calm_filter(generators: dict[int, int]) -> dict[int, int]:
+    """Return the generators with a filter envelope that the synthesizer plays without ringing or clicking.
+
+    Its filter rings where the cutoff falls through 24 kHz, and clicks where it leaps far up to the highs: it may only
+    double every 64 samples. An envelope that would rise past the open filter and sink back therefore becomes one that
+    holds it open for as long; one that rises at once above 10 kHz starts an octave below, and sinks no further.
+    """
+    cutoff, rise = generators[_CUTOFF], generators.get(_ENVELOPE_TO_CUTOFF, 0)
+    top = min(cutoff + rise, _OPEN)
+    if rise <= 0 or top <= _BRIGHT:
+        return generators
+    floor = min(max(cutoff, top - 1200) if generators[_ENVELOPE_ATTACK] <= _AT_ONCE else cutoff, top - 1)
+    share = (top - floor) / rise  # of the envelope that is left
+    hold, decay = (2 ** (generators[kind] / 1200) for kind in (_ENVELOPE_HOLD, _ENVELOPE_DECAY))
+    time_above = min((cutoff + rise - top) / rise, 1.0) * decay
+    sustained = cutoff + rise * (1 - generators.get(_ENVELOPE_SUSTAIN, 0) / 1000)
+    shorter = round(1200 * math.log2(share))
+    return generators | {
+        _CUTOFF: floor,
+        _ENVELOPE_TO_CUTOFF: top - floor,
+        _ENVELOPE_ATTACK: generators[_ENVELOPE_ATTACK] + shorter,
+        _ENVELOPE_HOLD: round(1200 * math.log2(hold + time_above)),
+        _ENVELOPE_DECAY: generators[_ENVELOPE_DECAY] + shorter,
+        _ENVELOPE_SUSTAIN: round(1000 * (1 - min(max((sustained - floor) / (top - floor), 0.0), 1.0))),
+        _ENVELOPE_RELEASE: generators[_ENVELOPE_RELEASE] + shorter,
+    }
 
 
 def _bands(span: tuple[int, int], step: int) -> Iterator[tuple[int, int]]:

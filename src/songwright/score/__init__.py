@@ -1,0 +1,1 @@
+"""What music is: values only, no files, no statistics, no tensors."""

@@ -37,7 +37,9 @@ for _step in range(DURATION_STEPS[-1] + 1):
 GRID_NOTE_DTYPE = np.dtype([("onset_step", np.int32), ("duration_step", np.int32), ("pitch", np.int16)])
 
 
-def grid_notes(onset_step: NDArray[np.integer], duration_step: NDArray[np.integer], pitch: NDArray[np.integer]) -> NDArray[np.void]:
+def grid_notes(
+    onset_step: NDArray[np.integer], duration_step: NDArray[np.integer], pitch: NDArray[np.integer]
+) -> NDArray[np.void]:
     """Return notes on the grid as one structured array sorted by (onset, pitch)."""
     notes = np.empty(len(onset_step), dtype=GRID_NOTE_DTYPE)
     notes["onset_step"], notes["duration_step"], notes["pitch"] = onset_step, duration_step, pitch

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -40,11 +41,6 @@ QUALITIES: Mapping[str, tuple[int, ...]] = MappingProxyType(
 )
 """Chord qualities and their intervals above the root, in semitones."""
 
-_SUFFIX = {
-    "maj": "", "min": "m", "7": "7", "maj7": "maj7", "min7": "m7", "sus2": "sus2", "sus4": "sus4", "7sus4": "7sus4",
-    "maj6": "6", "min6": "m6", "add9": "add9", "dim": "dim", "dim7": "dim7", "hdim7": "m7b5", "aug": "aug",
-}  # fmt: skip
-
 
 class ChordSymbol(NamedTuple):
     """A chord: root pitch class, quality (a key of QUALITIES), bass pitch class (the root unless inverted)."""
@@ -62,22 +58,12 @@ class ChordSymbol(NamedTuple):
         """Return the chord moved by that many semitones."""
         return ChordSymbol((self.root + semitones) % 12, self.quality, (self.bass + semitones) % 12)
 
-    def symbol(self, key: Key) -> str:
-        """Return the symbol as printed above a staff, such as `F#m7/C#`, spelled in the key."""
-        name = _spelled(self.root, key) + _SUFFIX[self.quality]
-        return name if self.bass == self.root else f"{name}/{_spelled(self.bass, key)}"
-
 
 class ChordChange(NamedTuple):
     """A chord that sounds from `onset_step` to the next change."""
 
     onset_step: int
     chord: ChordSymbol
-
-
-def _spelled(pitch_class: int, key: Key) -> str:
-    letter, alteration = key.spell(pitch_class)
-    return letter + ("#" * alteration if alteration > 0 else "b" * -alteration)
 
 
 SECTION_LETTERS = "ioxXbcdABCDE"
@@ -231,11 +217,20 @@ class LeadSheet:
         if np.any((self.melody["pitch"] < 0) | (self.melody["pitch"] > 127)):
             found.append("melody pitch outside 0 to 127")
         starts = [change.onset_step for change in self.chords]
-        if any(later <= earlier for earlier, later in zip(starts, starts[1:], strict=False)):
+        if any(later <= earlier for earlier, later in pairwise(starts)):
             found.append("chord changes are not in order")
         if starts and (starts[0] < 0 or starts[-1] >= self.num_bars * STEPS_PER_BAR):
             found.append("a chord lies outside the bars of the form")
         return found
+
+
+# Labels beyond QUALITIES and what they are reduced to, by how they begin; the first that fits.
+_REDUCTIONS = {
+    "maj(9)": "add9", "maj(2)": "add9", "min(9)": "min", "minmaj7": "min", "maj7": "maj7", "maj9": "maj7",
+    "maj13": "maj7", "maj6": "maj6", "min6": "min6", "min7": "min7", "min9": "min7", "min11": "min7", "min13": "min7",
+    "hdim": "hdim7", "dim7": "dim7", "dim": "dim", "aug": "aug", "sus2": "sus2", "sus4(b7": "7sus4", "sus4": "sus4",
+    "min": "min", "maj": "maj", "9": "7", "11": "7sus4", "13": "7", "7": "7",
+}  # fmt: skip
 
 
 def parse_chord(label: str) -> ChordSymbol | None:
@@ -274,14 +269,7 @@ def parse_chord(label: str) -> ChordSymbol | None:
 def _reduce_quality(name: str) -> str:
     if name in QUALITIES:
         return name
-    if name.startswith("sus4(b7"):
-        return "7sus4"
-    for prefix, quality in (
-        ("maj(9)", "add9"), ("maj(2)", "add9"), ("min(9)", "min"), ("minmaj7", "min"), ("maj7", "maj7"), ("maj9", "maj7"),
-        ("maj13", "maj7"), ("maj6", "maj6"), ("min6", "min6"), ("min7", "min7"), ("min9", "min7"), ("min11", "min7"),
-        ("min13", "min7"), ("hdim", "hdim7"), ("dim7", "dim7"), ("dim", "dim"), ("aug", "aug"), ("sus2", "sus2"),
-        ("sus4", "sus4"), ("min", "min"), ("maj", "maj"), ("9", "7"), ("11", "7sus4"), ("13", "7"), ("7", "7"),
-    ):  # fmt: skip
+    for prefix, quality in _REDUCTIONS.items():
         if name.startswith(prefix):
             return quality
     raise ValueError(f"unknown chord quality {name!r}")

@@ -101,8 +101,10 @@ class Key:
     def name(self) -> str:
         """Name with conventional spelling, such as `Eb major` or `F# minor`."""
         letter, alteration = spell_fifths(self.fifths + (3 if self.is_minor else 0))
-        return letter + ("#" * alteration if alteration > 0 else "b" * -alteration) + (
-            " minor" if self.is_minor else " major"
+        return (
+            letter
+            + ("#" * alteration if alteration > 0 else "b" * -alteration)
+            + (" minor" if self.is_minor else " major")
         )
 
     @property
@@ -116,8 +118,3 @@ class Key:
         """Transposition that brings the key to C major or A minor, from -6 to 5 semitones."""
         target = 9 if self.is_minor else 0
         return (target - self.tonic + 6) % 12 - 6
-
-    def spell(self, pitch_class: int) -> tuple[str, int]:
-        """Return (letter, alteration) of a pitch class as this key would write it."""
-        # Two fifths sharpward of the signature centres the seven scale degrees; minor keys raise 6 and 7.
-        return spell_fifths(fifths_from_pitch_class(pitch_class, center=self.fifths + (3 if self.is_minor else 2)))

@@ -1,1 +1,1 @@
-"""songwright.tokens"""
+"""Songs as sequences: vocabularies, encoding, grammar, side channels, shards."""

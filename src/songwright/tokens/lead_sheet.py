@@ -149,7 +149,5 @@ def decode(token_ids: Iterable[int], *, key: Key, tempo_qpm: float, form: Form) 
                 raise ValueError("duration without onset or pitch")
             notes.append((onset, DURATION_STEPS[token - DUR_0], pitch))
             onset = pitch = -1
-    merged = [
-        change for index, change in enumerate(chords) if index == 0 or change.chord != chords[index - 1].chord
-    ]
+    merged = [change for index, change in enumerate(chords) if index == 0 or change.chord != chords[index - 1].chord]
     return LeadSheet(key, tempo_qpm, form, tuple(merged), np.array(notes, dtype=GRID_NOTE_DTYPE))

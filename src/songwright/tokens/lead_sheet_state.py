@@ -189,10 +189,7 @@ class LeadSheetState:
         """Return the value of each of CHANNELS for the next prediction (offsets not added)."""
         bar = max(len(self.bars) - 1, 0)
         position = self._position
-        if position >= 0:
-            onset = 1 + BEATS_PER_BAR + position
-        else:
-            onset = 1 + self._beat if self._beat >= 0 else 0
+        onset = 1 + BEATS_PER_BAR + position if position >= 0 else 1 + self._beat
         values = list(self.context.form_rows[bar])
         values.append(onset)
         values.append(_FIRST_POSITION[min(self._free_step, STEPS_PER_BAR)])

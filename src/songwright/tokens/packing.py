@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from songwright.corpus.pop909 import LabelledSong, load_song, song_ids
 from songwright.corpus.splits import split_of
 from songwright.errors import InputError
+from songwright.files.writing import write_whole
 from songwright.score.lead_sheet import Form, LeadSheet
 from songwright.tokens import arrangement, lead_sheet
 from songwright.tokens.arrangement_state import CHANNELS as ARRANGEMENT_CHANNELS
@@ -130,9 +131,10 @@ def find_labels(root: Path, labels: Path | None) -> Path:
     InputError
         If there is none.
     """
-    candidates = [labels] if labels else [root.parent / "POP909-phrases", root.parent / "hierarchical-structure-analysis" / "POP909"]
-    for candidate in candidates:
-        if candidate is not None and any(candidate.glob("*/human_label1.txt")):
+    beside = root.parent
+    usual = [beside / "POP909-phrases", beside / "hierarchical-structure-analysis" / "POP909"]
+    for candidate in [labels] if labels else usual:
+        if any(candidate.glob("*/human_label1.txt")):
             return candidate
     where = labels or root.parent
     raise InputError(f"{where}: no phrase labels (NNN/human_label1.txt) found; name their folder with --labels")
@@ -209,7 +211,7 @@ def prepare_pop909(
     }
     for (stream, split), sequences in collected.items():
         write_shard(out / stream / split, sequences, STREAMS[stream])
-    _write_atomically(out / "manifest.json", json.dumps(manifest, indent=1).encode())
+    write_whole(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return manifest
 
 
@@ -232,19 +234,15 @@ def write_shard(prefix: Path, sequences: Sequence[Sequence3], stream: Stream) ->
     columns = list(zip(*(sequences or [empty]), strict=True))
     starts = np.cumsum([0] + [len(arrays[0]) for arrays in sequences]).astype(np.int64)
     for name, array in zip(
-        ("tokens", "channels", "hints", "starts"), [*(np.concatenate(column) for column in columns), starts], strict=True
+        ("tokens", "channels", "hints", "starts"),
+        [*(np.concatenate(column) for column in columns), starts],
+        strict=True,
     ):
         target = prefix.with_name(f"{prefix.name}.{name}.npy")
         temporary = target.with_name(f".{target.name}.tmp")
         with temporary.open("wb") as file:
             np.save(file, array)
         os.replace(temporary, target)
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(data)
-    os.replace(temporary, path)
 
 
 @dataclass(frozen=True)
@@ -286,9 +284,13 @@ def open_shard(corpus: Path, stream: str, split: str) -> Shard:
         If a file of the shard is missing or damaged.
     """
     try:
-        return Shard(*(
-            np.load(corpus / stream / f"{split}.{name}.npy", mmap_mode="r")
-            for name in ("tokens", "channels", "hints", "starts")
-        ))
+        return Shard(
+            *(
+                np.load(corpus / stream / f"{split}.{name}.npy", mmap_mode="r")
+                for name in ("tokens", "channels", "hints", "starts")
+            )
+        )
     except (OSError, ValueError) as error:
-        raise InputError(f"{corpus}: shard {stream}/{split} is missing or damaged; run songwright prepare again") from error
+        raise InputError(
+            f"{corpus}: shard {stream}/{split} is missing or damaged; run songwright prepare again"
+        ) from error

@@ -1,1 +1,1 @@
-"""Training: from prepared corpora to weights. Joins tokens and networks; the only package beside `model` that needs PyTorch."""
+"""From prepared corpora to weights. Beside `model` the only package that needs PyTorch."""

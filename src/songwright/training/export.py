@@ -112,4 +112,6 @@ def _figures(log: Path, step: int) -> dict[str, float]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise InputError(f"{log}: not a readable training log ({error}); move it away to export without figures") from None
+        raise InputError(
+            f"{log}: not a readable training log ({error}); move it away to export without figures"
+        ) from None

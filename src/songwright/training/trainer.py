@@ -163,7 +163,9 @@ class Trainer:
             if self.step % config.validate_every == 0 or self.done >= 1:
                 figures = self.validate()
                 self._log({"step": self.step, "train_nats_per_token": running, **figures})
-                self.report("  ".join([f"step {self.step}", *(f"{name} {value:.3f}" for name, value in figures.items())]))
+                self.report(
+                    "  ".join([f"step {self.step}", *(f"{name} {value:.3f}" for name, value in figures.items())])
+                )
                 self._save(self.out / "last.pt")
                 if figures["nats_per_token"] < self.best:
                     self.best = figures["nats_per_token"]
@@ -187,7 +189,9 @@ class Trainer:
     def _drop_references(self, channels: torch.Tensor, hints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Hide references, each sequence and reference on its own, as if the bar had none."""
         dropped = torch.rand(len(channels), 1, NUM_REFERENCES, device=channels.device) < self.config.channel_dropout
-        for column, (name, offset) in enumerate(zip(self.stream.channels.names, self.stream.channels.offsets, strict=True)):
+        for column, (name, offset) in enumerate(
+            zip(self.stream.channels.names, self.stream.channels.offsets, strict=True)
+        ):
             if name.startswith("reference_"):
                 reference = int(name.split("_")[1])
                 channels[..., column] = torch.where(dropped[..., reference], offset, channels[..., column])
@@ -207,7 +211,9 @@ class Trainer:
             writer = csv.DictWriter(file, fieldnames=list(row))
             if is_new:
                 writer.writeheader()
-            writer.writerow({name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()})
+            writer.writerow(
+                {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()}
+            )
 
     def _save(self, path: Path) -> None:
         state: dict[str, Any] = {

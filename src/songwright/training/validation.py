@@ -33,8 +33,8 @@ def validate(network: Transformer, batches: Iterable[Batch], stream: Stream) -> 
     -------
     dict
         `nats_per_token`; `nats_per_note` (position, pitch and duration); `bits_per_note` (onset and pitch); for a lead
-        sheet `bits_per_note_first` and `bits_per_note_later` (in the first and in later occurrences of a phrase letter) and
-        `nats_per_chord`.
+        sheet `bits_per_note_first` and `bits_per_note_later` (in the first and in later occurrences of a phrase letter)
+        and `nats_per_chord`.
     """
     was_training = network.training
     network.eval()

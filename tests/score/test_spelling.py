@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from songwright.files.spelling import spell_chord, spell_melody
 from songwright.score.grid import grid_notes
 from songwright.score.lead_sheet import QUALITIES, ChordChange, ChordSymbol, parse_chord
 from songwright.score.pitch import Key, pitch_class_from_name
+from songwright.score.spelling import spell_chord, spell_melody
 
 
 def name(spelled: tuple[str, int]) -> str:

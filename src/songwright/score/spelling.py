@@ -1,7 +1,7 @@
 """Which letter and accidental a pitch gets on the page, from key, chord and motion.
 
 Works on the line of fifths (F = -1, C = 0, G = 1; seven places further is one sharp more). Leaves rhythm to
-`files.notation`. Notes of the key keep the spelling of its signature; a chromatic note is spelled as a tone of the
+notation. Notes of the key keep the spelling of its signature; a chromatic note is spelled as a tone of the
 chord under it, else as the raised sixth or seventh of a minor key, else by where it goes: up as a sharp, down as a
 flat. Chord roots are spelled by quality: a diminished chord leads upwards (G#dim in C), a major one is borrowed (Ab in
 C).
@@ -23,6 +23,11 @@ _INTERVAL_FIFTHS = (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5)
 _QUALITY_INTERVAL_FIFTHS = {("dim", 6): -6, ("dim7", 6): -6, ("hdim7", 6): -6, ("dim7", 9): -9, ("aug", 8): 8}
 # How many fifths sharpward of the signature the roots of a quality centre.
 _ROOT_CENTER = {"min": 2, "min7": 2, "min6": 2, "dim": 4, "dim7": 4, "hdim7": 4}
+
+_SUFFIX = {
+    "maj": "", "min": "m", "7": "7", "maj7": "maj7", "min7": "m7", "sus2": "sus2", "sus4": "sus4", "7sus4": "7sus4",
+    "maj6": "6", "min6": "m6", "add9": "add9", "dim": "dim", "dim7": "dim7", "hdim7": "m7b5", "aug": "aug",
+}  # fmt: skip
 
 
 class SpelledPitch(NamedTuple):
@@ -53,6 +58,24 @@ def spell_chord(chord: ChordSymbol, key: Key) -> SpelledChord:
     if abs(spell_fifths(bass)[1]) > 1:
         bass -= 12 if bass > 0 else -12
     return SpelledChord(spell_fifths(root), spell_fifths(bass))
+
+
+def chord_name(chord: ChordSymbol, key: Key) -> str:
+    """Return the symbol of a chord as printed above a staff in the key.
+
+    Examples
+    --------
+    >>> chord_name(ChordSymbol(6, "min7", 1), Key(2))
+    'F#m7/C#'
+    """
+    root, bass = (note_name(*place) for place in spell_chord(chord, key))
+    symbol = root + _SUFFIX[chord.quality]
+    return symbol if chord.bass == chord.root else f"{symbol}/{bass}"
+
+
+def note_name(letter: str, alteration: int) -> str:
+    """Return a letter with its sharps or flats, such as `F#` or `Bb`."""
+    return letter + ("#" * alteration if alteration > 0 else "b" * -alteration)
 
 
 def spell_melody(melody: NDArray[np.void], chords: tuple[ChordChange, ...], key: Key) -> list[SpelledPitch]:

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from songwright.cli import main
+from tests.conftest import ROOT
+
+pytest.importorskip("torch")
+
+SMALL = [
+    "--set", "num_steps=3", "--set", "minutes=0", "--set", "batch_size=2", "--set", "num_threads=1",
+    "--set", "network.dim=32", "--set", "network.num_heads=2", "--set", "network.num_layers=1",
+    "--set", "network.hidden_dim=32", "--set", "network.context_length=64",
+]  # fmt: skip
+
+
+def run(*words: object) -> int:
+    return main([str(word) for word in words])
+
+
+@pytest.mark.pipeline
+@pytest.mark.slow
+def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path, monkeypatch, capsys):
+    corpus = tmp_path / "corpus"
+    assert run("prepare", tiny_pop909 / "POP909", "--out", corpus) == 0
+    assert "8 songs: 5 train, 2 validation, 1 test" in capsys.readouterr().out
+    weights = tmp_path / "weights" / "pop"
+    for name in ("lead-sheet", "arrangement"):
+        runs = tmp_path / name
+        assert run("train", ROOT / "configs" / f"{name}.toml", "--corpus", corpus, "--out", runs, *SMALL) == 0
+        assert "bits_per_note" in (runs / "log.csv").read_text()
+        assert run("export", runs / "best.pt", "--out", weights) == 0
+    (weights / "style.json").write_text('{"description": "tiny"}')
+    monkeypatch.setattr("songwright.composition.weights.weights_root", lambda: weights.parent)
+    for precision in ("int8", "fp32"):
+        out = tmp_path / precision
+        words = ["--seed", 1, "--seconds", 12, "--audio", "none", "--no-sheet", "--precision", precision]
+        assert run("compose", *words, "--out", out) == 0
+        assert (out / "song.mid").stat().st_size > 100
+
+
+def refused(capsys, *words):
+    assert run(*words) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    return error
+
+
+def test_a_folder_without_songs_is_refused(tmp_path, capsys):
+    assert "no POP909 songs" in refused(capsys, "prepare", tmp_path, "--out", tmp_path / "corpus")
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_missing_labels_are_refused(tiny_pop909, tmp_path, capsys):
+    shutil.copytree(tiny_pop909 / "POP909", tmp_path / "POP909")
+    error = refused(capsys, "prepare", tmp_path / "POP909", "--out", tmp_path / "corpus")
+    assert "--labels" in error
+    assert list(tmp_path.iterdir()) == [tmp_path / "POP909"]
+
+
+def test_a_corrupt_file_leaves_its_song_out_and_says_so(tiny_pop909, tmp_path, capsys):
+    shutil.copytree(tiny_pop909, tmp_path / "x")
+    (tmp_path / "x" / "POP909" / "002" / "002.mid").write_bytes(b"MThd\x00\x00")
+    assert run("prepare", tmp_path / "x" / "POP909", "--out", tmp_path / "corpus", "--workers", 1) == 0
+    printed = capsys.readouterr().out
+    assert "1 songs left out" in printed
+    assert "002.mid" in printed
+
+
+def test_a_corpus_is_not_overwritten_unless_forced(tiny_pop909, tmp_path, capsys):
+    out = tmp_path / "corpus"
+    out.mkdir()
+    (out / "mine.txt").write_text("keep")
+    assert "exists already" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out)
+    assert (out / "mine.txt").exists()
+
+
+def test_training_on_nothing_is_refused(tmp_path, capsys):
+    config = ROOT / "configs" / "lead-sheet.toml"
+    assert "not a prepared corpus" in refused(capsys, "train", config, "--corpus", tmp_path, "--out", tmp_path / "run")
+
+
+def test_an_unknown_setting_is_refused(tmp_path, capsys):
+    config = ROOT / "configs" / "lead-sheet.toml"
+    error = refused(
+        capsys, "train", config, "--corpus", tmp_path, "--set", "network.width=3", "--out", tmp_path / "run"
+    )
+    assert "unknown key 'width'; known keys: " in error
+
+
+def test_a_run_is_not_overwritten(tmp_path, capsys):
+    (tmp_path / "last.pt").write_bytes(b"")
+    config = ROOT / "configs" / "lead-sheet.toml"
+    assert "--resume" in refused(capsys, "train", config, "--corpus", tmp_path, "--out", tmp_path)
+
+
+def test_export_of_no_checkpoint_is_refused(tmp_path, capsys):
+    assert "no checkpoint" in refused(capsys, "export", tmp_path / "best.pt", "--out", tmp_path / "weights")
+    assert not Path(tmp_path / "weights").exists()

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from songwright.composition.composer import Composer
+from songwright.composition.decoding import SamplingConfig, token_temperatures
+from songwright.composition.plan import plan_song
+from songwright.score.grid import STEPS_PER_BAR
+from songwright.tokens import lead_sheet
+
+
+@pytest.fixture(scope="module")
+def composer() -> Composer:
+    return Composer("pop")
+
+
+def test_songs_sampled_together_are_valid_and_in_their_key(composer):
+    plans = [plan_song(seconds=30, seed=seed) for seed in range(6)]
+    for plan, song in zip(plans, composer.compose(plans), strict=True):
+        assert song.problems() == []
+        sheet = song.lead_sheet
+        assert (sheet.key, sheet.form, sheet.tempo_qpm) == (plan.key, plan.form, plan.tempo_qpm)
+        assert len(sheet.chords) >= 2
+        assert len(song.piano) > sheet.num_bars
+        bars_with_piano = set((song.piano["onset_step"] // STEPS_PER_BAR).tolist())
+        assert len(bars_with_piano) >= 0.9 * sheet.num_bars
+
+
+def test_a_song_does_not_depend_on_what_is_composed_with_it(composer):
+    plans = [plan_song(seconds=20, seed=seed) for seed in (1, 2)]
+    together = composer.compose(plans)
+    alone = composer.compose(plans[1:])[0]
+    # Rounding differs with the batch and may turn a draw: most of the song is the same.
+    same = np.isin(alone.lead_sheet.melody, together[1].lead_sheet.melody).mean()
+    assert same > 0.5
+
+
+def test_whole_precision_composes_too(composer):
+    exact = Composer("pop", precision="fp32")
+    song = exact.compose([plan_song(seconds=15, seed=1)])[0]
+    assert song.problems() == []
+    assert exact.fingerprint != composer.fingerprint
+
+
+def test_progress_names_both_stages_and_reaches_the_last_bar(composer):
+    plan = plan_song(seconds=15, seed=2)
+    seen: dict[str, list[int]] = {}
+    composer.compose([plan], progress=lambda stage, done, total: seen.setdefault(stage, []).append(done))
+    bars = plan.form.num_bars
+    assert list(seen) == ["melody and chords", "piano"]
+    for done in seen.values():
+        assert done == sorted(done)
+        assert done[-1] >= bars - 1
+
+
+@pytest.mark.parametrize(
+    "values", [{"temperature": 0}, {"temperature": 11}, {"cutoff": 1}, {"temperatures": {"DUR": -1}}]
+)
+def test_impossible_sampling_is_refused(values):
+    with pytest.raises(ValueError, match="must be"):
+        SamplingConfig(**values)
+
+
+def test_a_kind_of_token_may_have_a_temperature_of_its_own():
+    values = token_temperatures(lead_sheet.VOCABULARY, SamplingConfig(temperature=0.9, temperatures={"CHORD": 0.5}))
+    assert values[lead_sheet.CHORD_0] == np.float32(0.5)
+    assert values[lead_sheet.BAR] == np.float32(0.9)

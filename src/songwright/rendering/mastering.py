@@ -12,17 +12,19 @@ References
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.rendering.filtering import filtered, high_pass, impulse_response
+
 _BLOCK_SECONDS, _HOP_SECONDS = 0.4, 0.1
 _ABSOLUTE_GATE, _RELATIVE_GATE = -70.0, -10.0  # LUFS, LU
 _LOUDNESS_OFFSET = -0.691
 
-_PIECE = 1 << 17  # samples filtered at a time
+_RUMBLE_HZ = 20.0
+_PIECE = 1 << 18  # samples filtered at a time
 _OVERSAMPLING = 4
 _HALF_WIDTH = 12  # samples either side of an interpolated point
 _PEAK_BLOCK = 48  # samples for which one peak is kept, and one gain of the limiter: 1 ms at 48 kHz
@@ -59,7 +61,7 @@ def integrated_loudness(audio: NDArray[np.floating], sample_rate: int) -> float:
         return -math.inf
     hop_power = np.zeros(num_hops)
     first = 0
-    for weighted in _filtered(_k_weighting(sample_rate), _channels_last(audio)[: num_hops * hop], 64 * hop):
+    for weighted in filtered(_k_weighting(sample_rate), _channels_last(audio)[: num_hops * hop], 64 * hop):
         hops = weighted.reshape(len(weighted), -1, hop)
         hop_power[first : first + hops.shape[1]] = np.einsum("cij,cij->i", hops, hops) / hop
         first += hops.shape[1]
@@ -71,36 +73,29 @@ def integrated_loudness(audio: NDArray[np.floating], sample_rate: int) -> float:
     return _LOUDNESS_OFFSET + 10 * math.log10(power.mean())
 
 
-def _filtered(
-    sections: NDArray[np.float64], audio: NDArray[np.floating], num_samples: int
-) -> Iterator[NDArray[np.float64]]:
-    """Yield the filtered audio in pieces of so many samples, shape (num_channels, num_samples): they fit the cache."""
-    from scipy.signal import sosfilt
-
-    state = np.zeros((len(sections), audio.shape[1], 2))
-    for start in range(0, len(audio), num_samples):
-        piece = np.ascontiguousarray(audio[start : start + num_samples].T, dtype=np.float64)
-        filtered, state = sosfilt(sections, piece, zi=state)
-        yield filtered
+@cache
+def _k_weighting(sample_rate: int) -> NDArray[np.float64]:
+    """Return the impulse response of K-weighting at any rate, from the analogue prototypes behind BS.1770's tables."""
+    frequency, quality, gain_db = 1681.974450955533, 0.7071752369554196, 3.999843853973347
+    k = math.tan(math.pi * frequency / sample_rate)
+    a0 = 1 + k / quality + k * k
+    high, band = 10 ** (gain_db / 20), 10 ** (gain_db / 20 * 0.4996667741545416)
+    shelf = (
+        (high + band * k / quality + k * k) / a0,
+        2 * (k * k - high) / a0,
+        (high - band * k / quality + k * k) / a0,
+        1.0,
+        2 * (k * k - 1) / a0,
+        (1 - k / quality + k * k) / a0,
+    )
+    # BS.1770 leaves the numerator of its high-pass unnormalised.
+    poles = high_pass(38.13547087602444, sample_rate, quality=0.5003270373238773)[3:]
+    return impulse_response([shelf, (1.0, -2.0, 1.0, *poles)], sample_rate)
 
 
 @cache
-def _k_weighting(sample_rate: int) -> NDArray[np.float64]:
-    """Return the two K-weighting sections for any rate, from the analogue prototypes behind the tables of BS.1770."""
-    sections = []
-    for frequency, quality, gain_db in ((1681.974450955533, 0.7071752369554196, 3.999843853973347),
-                                        (38.13547087602444, 0.5003270373238773, None)):  # fmt: skip
-        k = math.tan(math.pi * frequency / sample_rate)
-        a0 = 1 + k / quality + k * k
-        poles = (1.0, 2 * (k * k - 1) / a0, (1 - k / quality + k * k) / a0)
-        if gain_db is None:  # high-pass, whose numerator BS.1770 leaves unnormalised
-            zeros = (1.0, -2.0, 1.0)
-        else:  # high shelf
-            high, band = 10 ** (gain_db / 20), 10 ** (gain_db / 20 * 0.4996667741545416)
-            zeros = ((high + band * k / quality + k * k) / a0, 2 * (k * k - high) / a0,
-                     (high - band * k / quality + k * k) / a0)  # fmt: skip
-        sections.append([*zeros, *poles])
-    return np.array(sections)
+def _rumble_filter(sample_rate: int) -> NDArray[np.float32]:
+    return impulse_response([high_pass(_RUMBLE_HZ, sample_rate)], sample_rate).astype(np.float32)
 
 
 def true_peak(audio: NDArray[np.floating]) -> float:
@@ -148,13 +143,10 @@ def master(
     array of float32, same shape
         Silence stays silence.
     """
-    from scipy.signal import butter
-
     if not audio.size:
         return audio.astype(np.float32)
-    rumble_filter = np.asarray(butter(2, 20.0, "highpass", fs=sample_rate, output="sos"), dtype=np.float64)
     clean = np.empty(_channels_last(audio).shape, dtype=np.float32)
-    for number, piece in enumerate(_filtered(rumble_filter, _channels_last(audio), _PIECE)):
+    for number, piece in enumerate(filtered(_rumble_filter(sample_rate), _channels_last(audio), _PIECE)):
         clean[number * _PIECE : (number + 1) * _PIECE] = piece.T
     loudness = integrated_loudness(clean, sample_rate)
     gain_db = 0.0 if math.isinf(loudness) else target_lufs - loudness

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.errors import SongwrightError
+from songwright.rendering.filtering import filtered
 from songwright.rendering.mastering import integrated_loudness
 from songwright.rendering.soundfont import DRUM_BANK, Preset, SoundFont, find_soundfont, read_soundfont
 from songwright.rendering.soundfont_conversion import convert_soundfont
@@ -80,7 +81,6 @@ _REVERB_BANDS = (
     (4000, 7000, 0.8),
     (7000, 12000, 0.5),
 )
-_REVERB_RATE = SAMPLE_RATE // 2  # the tail has nothing above 12 kHz
 _REVERB_DELAY_SECONDS, _REVERB_RISE_SECONDS, _REVERB_SECONDS = 0.02, 0.01, 1.6
 
 
@@ -261,24 +261,24 @@ def _reverberate(send: NDArray[np.float32]) -> list[NDArray[np.float32]]:
     ----------
     .. [1] J. A. Moorer, "About this reverberation business", Computer Music Journal 3(2), 1979.
     """
-    from scipy.signal import oaconvolve, resample_poly
-
-    low_rate = resample_poly(send, 1, 2)
-    return [resample_poly(oaconvolve(low_rate, response), 2, 1)[: len(send)] for response in _impulse_response()]
+    return [
+        np.concatenate([piece[0] for piece in filtered(response, send[:, None], 2 * _PIECE)])
+        for response in _impulse_response()
+    ]
 
 
 @cache
 def _impulse_response() -> NDArray[np.float32]:
-    """Return the response of the room at `_REVERB_RATE`, shape (2, num_samples), unit energy in each ear."""
-    num_samples = round(_REVERB_SECONDS * _REVERB_RATE)
-    seconds = np.arange(num_samples) / _REVERB_RATE
+    """Return the response of the room at `SAMPLE_RATE`, shape (2, num_samples), unit energy in each ear."""
+    num_samples = round(_REVERB_SECONDS * SAMPLE_RATE)
+    seconds = np.arange(num_samples) / SAMPLE_RATE
     spectrum = np.fft.rfft(np.random.default_rng(1979).standard_normal((2, num_samples)))
-    frequency = np.fft.rfftfreq(num_samples, 1 / _REVERB_RATE)
+    frequency = np.fft.rfftfreq(num_samples, 1 / SAMPLE_RATE)
     response = np.zeros((2, num_samples))
     for low, high, decay_seconds in _REVERB_BANDS:
         band = np.fft.irfft(np.where((frequency >= low) & (frequency < high), spectrum, 0), num_samples)
         response += band * 10 ** (-3 * seconds / decay_seconds)
     response *= 1 - np.exp(-seconds / _REVERB_RISE_SECONDS)
     response /= np.sqrt((response**2).sum(axis=1, keepdims=True))
-    delay = np.zeros((2, round(_REVERB_DELAY_SECONDS * _REVERB_RATE)))
+    delay = np.zeros((2, round(_REVERB_DELAY_SECONDS * SAMPLE_RATE)))
     return np.concatenate([delay, response], axis=1).astype(np.float32)

@@ -33,8 +33,8 @@ from songwright.tokens.arrangement import (
 from songwright.tokens.arrangement import LOWEST_PITCH as LOWEST_PIANO
 from songwright.tokens.channels import FORM_CHANNELS, NUM_REFERENCES, ChannelLayout, SongContext
 from songwright.tokens.lead_sheet import HIGHEST_PITCH, LOWEST_PITCH, NUM_CHORDS, QUALITY_NAMES
+from songwright.tokens.references import NUM_FLAGS, References
 
-REFERENCE_FLAGS = 7
 _MELODY_PITCHES = HIGHEST_PITCH - LOWEST_PITCH + 2
 _NOTES_CAP = 6
 _BEATS_CAP = 8
@@ -57,7 +57,7 @@ _CHANNELS = (
     ("melody_notes_in_bar", 9),
     ("melody_notes_in_next_bar", 9),
     *((f"reference_{r}_hint", len(VOCABULARY)) for r in range(NUM_REFERENCES)),
-    *((f"reference_{r}_flag", REFERENCE_FLAGS) for r in range(NUM_REFERENCES)),
+    *((f"reference_{r}_flag", NUM_FLAGS) for r in range(NUM_REFERENCES)),
 )
 CHANNELS = ChannelLayout(tuple(name for name, _ in _CHANNELS), tuple(size for _, size in _CHANNELS))
 
@@ -138,10 +138,8 @@ class ArrangementState:
         self._pitch = 0
         self._lowest = 0
         self._count = 0
-        self._references: list[list[tuple[int, int, int]] | None] = [None] * NUM_REFERENCES
+        self._references: References[list[tuple[int, int, int]]] = References()
         self._shift_beats = [0] * NUM_REFERENCES
-        self._follows = [True] * NUM_REFERENCES
-        self._followed_bars = [0] * NUM_REFERENCES
         self.hints: list[int] = [0] * NUM_REFERENCES
 
     @property
@@ -155,9 +153,7 @@ class ArrangementState:
         if token == BAR:
             self._start_bar()
         else:
-            for r in range(NUM_REFERENCES):
-                if self.hints[r] != token:
-                    self._follows[r] = False
+            self._references.compare(token, self.hints)
             if token == EOS:
                 self.is_finished = True
             elif token < PITCH_0:
@@ -173,15 +169,10 @@ class ArrangementState:
         self.hints = self._next_hints()
 
     def _start_bar(self) -> None:
-        was_written = bool(self.bars)
-        for r in range(NUM_REFERENCES):
-            kept = was_written and self._references[r] is not None and self._follows[r] and self.hints[r] == BAR
-            self._followed_bars[r] = min(self._followed_bars[r] + 1, 2) if kept else 0
-            self._follows[r] = True
         self.bars.append([])
         bar = len(self.bars) - 1
         sources = self.context.reference_bars[bar]
-        self._references = [self.bars[source] if source >= 0 else None for source in sources]
+        self._references.start_bar(self.bars, sources, ended_with=[hint == BAR for hint in self.hints])
         self._shift_beats = [(bar - source) * BEATS_PER_BAR if source >= 0 else 0 for source in sources]
         self._position = -1
         self._pitch = self._lowest = self._count = 0
@@ -196,7 +187,7 @@ class ArrangementState:
         position, pitch = self._position, self._pitch
         end = BAR if len(self.bars) < self.context.num_bars else EOS
         hints: list[int] = []
-        for r, reference in enumerate(self._references):
+        for r, reference in enumerate(self._references.bars):
             if reference is None:
                 hints.append(0)
                 continue
@@ -258,8 +249,7 @@ class ArrangementState:
             lead.notes_in_bar[bar + 1],
         )
         values += self.hints
-        for r, reference in enumerate(self._references):
-            values.append(0 if reference is None else 1 + 2 * self._followed_bars[r] + self._follows[r])
+        values += self._references.flags()
         return values
 
     def mask(self) -> NDArray[np.bool_]:

@@ -7,8 +7,6 @@ mask      which tokens keep the sequence a valid lead sheet
 channels  values of CHANNELS for the next prediction
 hints     the token each reference bar would write next (0 where it has none): the network may copy it
 
-A reference's *flag* says how well the song has followed it: 0 none, else 1 + 2 * (whole bars followed just
-before, up to 2) + (this bar followed so far).
 """
 
 from __future__ import annotations
@@ -34,8 +32,7 @@ from songwright.tokens.lead_sheet import (
     QUALITY_NAMES,
     VOCABULARY,
 )
-
-REFERENCE_FLAGS = 7
+from songwright.tokens.references import NUM_FLAGS, References
 
 _CHANNELS = (
     *FORM_CHANNELS,
@@ -44,7 +41,7 @@ _CHANNELS = (
     ("last_pitch", NUM_PITCHES + 1),
     ("chord", NUM_CHORDS + 1),
     *((f"reference_{r}_hint", len(VOCABULARY)) for r in range(NUM_REFERENCES)),
-    *((f"reference_{r}_flag", REFERENCE_FLAGS) for r in range(NUM_REFERENCES)),
+    *((f"reference_{r}_flag", NUM_FLAGS) for r in range(NUM_REFERENCES)),
     *((f"reference_{r}_pitch", NUM_PITCHES + 1) for r in range(NUM_REFERENCES)),
 )
 CHANNELS = ChannelLayout(tuple(name for name, _ in _CHANNELS), tuple(size for _, size in _CHANNELS))
@@ -85,9 +82,7 @@ class LeadSheetState:
         self._free_step = 0  # step of the current bar from which a note may start
         self._last_pitch = 0
         self._chord = 0
-        self._references: list[_Bar | None] = [None] * NUM_REFERENCES
-        self._follows = [True] * NUM_REFERENCES
-        self._followed_bars = [0] * NUM_REFERENCES
+        self._references: References[_Bar] = References()
         self.hints: list[int] = [0] * NUM_REFERENCES
         self.hints = self._next_hints()
 
@@ -102,10 +97,7 @@ class LeadSheetState:
         if token == BAR:
             self._start_bar()
         else:
-            follows, hints = self._follows, self.hints
-            for r in range(NUM_REFERENCES):
-                if hints[r] != token:
-                    follows[r] = False
+            self._references.compare(token, self.hints)
             if token == EOS:
                 self.is_finished = True
             elif token < CHORD_0:
@@ -128,17 +120,11 @@ class LeadSheetState:
         self.hints = self._next_hints()
 
     def _start_bar(self) -> None:
-        follows, followed, hints = self._follows, self._followed_bars, self.hints
-        was_written = bool(self.bars)
-        for r in range(NUM_REFERENCES):
-            kept = was_written and self._references[r] is not None and follows[r] and hints[r] == BAR
-            followed[r] = min(followed[r] + 1, 2) if kept else 0
-            follows[r] = True
+        if self.bars:
+            self._free_step = max(0, self._free_step - STEPS_PER_BAR)
         self.bars.append(_Bar())
         sources = self.context.reference_bars[len(self.bars) - 1]
-        self._references = [self.bars[source] if source >= 0 else None for source in sources]
-        if was_written:
-            self._free_step = max(0, self._free_step - STEPS_PER_BAR)
+        self._references.start_bar(self.bars, sources, ended_with=[hint == BAR for hint in self.hints])
         self._beat = self._position = -1
 
     def _chord_at(self, step: int) -> int:
@@ -156,7 +142,7 @@ class LeadSheetState:
         if last == BOS:
             return [0] * NUM_REFERENCES
         hints: list[int] = []
-        for reference in self._references:
+        for reference in self._references.bars:
             if reference is None:
                 hints.append(0)
             elif BEAT_0 <= last < CHORD_0:
@@ -197,12 +183,11 @@ class LeadSheetState:
         values.append(self._chord)
         values.extend(self.hints)
         pitches: list[int] = []
-        for r, reference in enumerate(self._references):
+        values.extend(self._references.flags())
+        for reference in self._references.bars:
             if reference is None:
-                values.append(0)
                 pitches.append(0)
                 continue
-            values.append(1 + 2 * self._followed_bars[r] + self._follows[r])
             # The pitch that follows the hint: seen one note ahead while an onset or a duration is chosen.
             at_note = POS_0 <= self._last < DUR_0
             first = (

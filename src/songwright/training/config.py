@@ -4,25 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-
-@dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
-    """Sizes of the Transformer; vocabulary and channels follow from the stream."""
-
-    dim: int = 192
-    """Model width."""
-    num_layers: int = 6
-    """Blocks."""
-    num_heads: int = 3
-    """Query heads."""
-    num_kv_heads: int = 1
-    """Key and value heads."""
-    hidden_dim: int = 512
-    """Width of the feed-forward layer."""
-    context_length: int = 512
-    """Longest sequence attended to, in tokens."""
-    dropout: float = 0.1
-    """Probability of dropping an activation."""
+from songwright.model.config import NetworkConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ from hypothesis import settings
 
 from songwright.files.midi import write_midi
 from songwright.score.elements import Note, Score, TempoChange, Track, note_array
+from songwright.score.song import Song
+from tests.music import make_song
 
 # Time per example varies on shared machines; tests are not timed.
 settings.register_profile("songwright", deadline=None, max_examples=60)
@@ -72,3 +75,15 @@ def tiny_pop909(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, song_id in enumerate(["001", "002", "003", "004", "005", "006", "009", "010"]):
         write_pop909_song(folder / "POP909", folder / "POP909-phrases", song_id, seed=seed)
     return folder
+
+
+@pytest.fixture(scope="session")
+def song_of_seed() -> Callable[..., Song]:
+    """The builder of made-up songs."""
+    return make_song
+
+
+@pytest.fixture(scope="session")
+def real_songs() -> list[Song]:
+    """Forty made-up songs that play the real ones."""
+    return [make_song(seed) for seed in range(40)]

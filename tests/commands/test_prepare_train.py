@@ -23,7 +23,7 @@ def run(*words: object) -> int:
 
 @pytest.mark.pipeline
 @pytest.mark.slow
-def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path, monkeypatch, capsys):
+def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path, capsys):
     corpus = tmp_path / "corpus"
     assert run("prepare", tiny_pop909 / "POP909", "--out", corpus) == 0
     assert "8 songs: 5 train, 2 validation, 1 test" in capsys.readouterr().out
@@ -32,13 +32,24 @@ def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path,
         runs = tmp_path / name
         assert run("train", ROOT / "configs" / f"{name}.toml", "--corpus", corpus, "--out", runs, *SMALL) == 0
         assert "bits_per_note" in (runs / "log.csv").read_text()
-        assert run("export", runs / "best.pt", "--out", weights) == 0
-    (weights / "style.json").write_text('{"description": "tiny"}')
-    monkeypatch.setattr("songwright.composition.weights.weights_root", lambda: weights.parent)
+    checkpoints = [tmp_path / name / "best.pt" for name in ("lead-sheet", "arrangement")]
+    assert run("export", *checkpoints, "--corpus", corpus, "--out", weights) == 0
     for precision in ("int8", "fp32"):
         out = tmp_path / precision
-        words = ["--seed", 1, "--seconds", 12, "--audio", "none", "--no-sheet", "--precision", precision]
-        assert run("compose", *words, "--out", out) == 0
+        words = [
+            "--seed",
+            1,
+            "--seconds",
+            12,
+            "--audio",
+            "none",
+            "--no-sheet",
+            "--precision",
+            precision,
+            "--weights",
+            weights.parent,
+        ]
+        assert run("compose", *words, "--weights", weights.parent, "--out", out) == 0
         assert (out / "song.mid").stat().st_size > 100
 
 
@@ -98,5 +109,7 @@ def test_a_run_is_not_overwritten(tmp_path, capsys):
 
 
 def test_export_of_no_checkpoint_is_refused(tmp_path, capsys):
-    assert "no checkpoint" in refused(capsys, "export", tmp_path / "best.pt", "--out", tmp_path / "weights")
+    assert "no checkpoint" in refused(
+        capsys, "export", tmp_path / "best.pt", "--corpus", tmp_path, "--out", tmp_path / "weights"
+    )
     assert not Path(tmp_path / "weights").exists()

@@ -15,9 +15,10 @@ def composer() -> Composer:
     return Composer("pop")
 
 
-def test_songs_sampled_together_are_valid_and_in_their_key(composer):
-    plans = [plan_song(seconds=30, seed=seed) for seed in range(6)]
-    for plan, song in zip(plans, composer.compose(plans), strict=True):
+def test_songs_are_valid_and_in_their_key(composer):
+    for seed in range(6):
+        plan = plan_song(seconds=30, seed=seed)
+        song = composer.compose(plan).song
         assert song.problems() == []
         sheet = song.lead_sheet
         assert (sheet.key, sheet.form, sheet.tempo_qpm) == (plan.key, plan.form, plan.tempo_qpm)
@@ -27,18 +28,9 @@ def test_songs_sampled_together_are_valid_and_in_their_key(composer):
         assert len(bars_with_piano) >= 0.9 * sheet.num_bars
 
 
-def test_a_song_does_not_depend_on_what_is_composed_with_it(composer):
-    plans = [plan_song(seconds=20, seed=seed) for seed in (1, 2)]
-    together = composer.compose(plans)
-    alone = composer.compose(plans[1:])[0]
-    # Rounding differs with the batch and may turn a draw: most of the song is the same.
-    same = np.isin(alone.lead_sheet.melody, together[1].lead_sheet.melody).mean()
-    assert same > 0.5
-
-
 def test_whole_precision_composes_too(composer):
     exact = Composer("pop", precision="fp32")
-    song = exact.compose([plan_song(seconds=15, seed=1)])[0]
+    song = exact.compose(plan_song(seconds=15, seed=1)).song
     assert song.problems() == []
     assert exact.fingerprint != composer.fingerprint
 
@@ -46,12 +38,12 @@ def test_whole_precision_composes_too(composer):
 def test_progress_names_both_stages_and_reaches_the_last_bar(composer):
     plan = plan_song(seconds=15, seed=2)
     seen: dict[str, list[int]] = {}
-    composer.compose([plan], progress=lambda stage, done, total: seen.setdefault(stage, []).append(done))
+    composer.compose(plan, progress=lambda stage, done, total: seen.setdefault(stage, []).append(done))
     bars = plan.form.num_bars
     assert list(seen) == ["melody and chords", "piano"]
     for done in seen.values():
-        assert done == sorted(done)
-        assert done[-1] >= bars - 1
+        assert done[0] == 0
+        assert done[-1] == bars
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from songwright.analysis.originality import OriginalityIndex
 from songwright.errors import InputError
 from songwright.evaluation import evaluate_songs, format_report
 from songwright.evaluation.excerpts import loop_bars, shuffle_bars
-from songwright.evaluation.originality import OriginalityIndex
 from songwright.evaluation.structure import similarity_curves, similarity_error
 from songwright.score.lead_sheet import LeadSheet
 from songwright.score.song import Song

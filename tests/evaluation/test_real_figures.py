@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from songwright.analysis.features import FeatureGroups, song_features
+from songwright.analysis.originality import OriginalityIndex, compare_within
 from songwright.corpus.pop909 import LabelledSong, load_song, song_ids
 from songwright.corpus.splits import POP909_GROUPS
 from songwright.errors import InputError
 from songwright.evaluation.excerpts import first_seconds, shuffle_bars
-from songwright.evaluation.originality import OriginalityIndex, compare_within
 from songwright.evaluation.structure import similarity_curves, similarity_error
 from songwright.score.song import Song
 

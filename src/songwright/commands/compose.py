@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 AUDIO_FORMATS = ("wav", "flac", "mp3", "ogg", "none")
 MAX_COUNT = 10_000
-_SONGS_PER_BATCH = 8
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision", choices=("int8", "fp32"), default="int8", help="weights (default: int8, small and fast)"
     )
+    parser.add_argument("--weights", type=Path, help="folder of your own styles, as songwright export writes them")
     parser.add_argument("--soundfont", type=Path, help="SF2 or SF3 file to play with (default: the one that ships)")
 
 
@@ -60,6 +60,7 @@ class _Order:
 
     style: str
     precision: str
+    weights: Path | None
     audio: str
     sheet: bool
     soundfont: Path | None
@@ -76,7 +77,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--count must be from 1 to {MAX_COUNT}, got {arguments.count}")
     if arguments.seed is not None and not 0 <= arguments.seed < 2**32:
         raise ConfigError(f"--seed must be from 0 to {2**32 - 1}, got {arguments.seed}")
-    find_style(arguments.style)
+    find_style(arguments.style, arguments.weights)
     if arguments.audio != "none":
         from songwright.rendering.soundfont import find_soundfont
 
@@ -95,6 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
     order = _Order(
         style=arguments.style,
         precision=arguments.precision,
+        weights=arguments.weights,
         audio=arguments.audio,
         sheet=arguments.sheet,
         soundfont=arguments.soundfont,
@@ -177,23 +179,20 @@ def _compose_one(plan: SongPlan, name: str, order: _Order, folder: Path) -> dict
             bar.total = total
             bar.update(done - bar.n)
 
-        return _write_batch([plan], [name], order, folder, progress)[0]
+        return _write_song(plan, name, order, folder, progress)
 
 
 def _compose_many(plans: Sequence[SongPlan], names: Sequence[str], order: _Order, folder: Path) -> list[dict[str, Any]]:
     from tqdm import tqdm
 
-    num_workers = min(os.cpu_count() or 1, len(plans))
-    size = min(_SONGS_PER_BATCH, -(-len(plans) // num_workers))
-    batches = [slice(begin, begin + size) for begin in range(0, len(plans), size)]
     written: list[dict[str, Any]] = []
-    pool = ProcessPoolExecutor(num_workers)
+    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(plans)))
     try:
-        futures = [pool.submit(_write_batch, plans[part], names[part], order, folder) for part in batches]
+        futures = [pool.submit(_write_song, plan, name, order, folder) for plan, name in zip(plans, names, strict=True)]
         with tqdm(total=len(plans), unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
             for future in as_completed(futures):
-                written += future.result()
-                bar.update(len(written) - bar.n)
+                written.append(future.result())
+                bar.update()
     except BaseException:
         pool.shutdown(wait=True, cancel_futures=True)
         raise
@@ -201,41 +200,39 @@ def _compose_many(plans: Sequence[SongPlan], names: Sequence[str], order: _Order
     return written
 
 
-def _write_batch(
-    plans: Sequence[SongPlan],
-    names: Sequence[str],
-    order: _Order,
-    folder: Path,
-    progress: Callable[[str, int, int], None] | None = None,
-) -> list[dict[str, Any]]:
-    """Compose songs in one batch and write all their files; return what goes into each `song.json`."""
+def _write_song(
+    plan: SongPlan, name: str, order: _Order, folder: Path, progress: Callable[[str, int, int], None] | None = None
+) -> dict[str, Any]:
+    """Compose a song and write all its files; return what `song.json` holds."""
     from songwright import __version__
     from songwright.composition.composer import Composer
     from songwright.composition.summary import describe_song
     from songwright.files.midi import write_midi
     from songwright.rendering.performance import perform
 
-    composer = Composer(order.style, precision=order.precision)
-    songs = composer.compose(plans, progress=progress)
-    fingerprint = composer.fingerprint
-    summaries: list[dict[str, Any]] = []
-    for plan, name, song in zip(plans, names, songs, strict=True):
-        score = perform(song, seed=plan.seed)
-        write_midi(folder / f"{name}.mid", score, title=plan.title)
-        if order.sheet:
-            if progress:
-                progress("sheet", 0, 1)
-            _write_sheet(song, plan.title, folder / name)
-        if order.audio != "none":
-            if progress:
-                progress("sound", 0, 1)
-            _write_sound(score, plan.title, folder / f"{name}.{order.audio}", order)
-        summary = describe_song(
-            song, plan, asked=order.asked, version=__version__, fingerprint=fingerprint, precision=order.precision
-        )
-        (folder / f"{name}.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        summaries.append(summary)
-    return summaries
+    composer = Composer(order.style, precision=order.precision, weights=order.weights)
+    composition = composer.compose(plan, progress=progress)
+    song = composition.song
+    score = perform(song, seed=plan.seed)
+    write_midi(folder / f"{name}.mid", score, title=plan.title)
+    if order.sheet:
+        if progress:
+            progress("sheet", 0, 1)
+        _write_sheet(song, plan.title, folder / name)
+    if order.audio != "none":
+        if progress:
+            progress("sound", 0, 1)
+        _write_sound(score, plan.title, folder / f"{name}.{order.audio}", order)
+    summary = describe_song(
+        composition,
+        plan,
+        asked=order.asked,
+        version=__version__,
+        fingerprint=composer.fingerprint,
+        precision=order.precision,
+    )
+    (folder / f"{name}.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    return summary
 
 
 def _write_sheet(song: Any, title: str, stem: Path) -> None:
@@ -262,6 +259,11 @@ def _print_song(summary: dict[str, Any], out: Path, name: str, order: _Order, se
     tempo = f"{summary['tempo_qpm']:g} quarter notes a minute"
     print(f"  {summary['key']}, {tempo}, {summary['bars']} bars, {minutes}:{rest:02d}")
     print(f"  form {summary['form']}: " + ", ".join(section["name"] for section in summary["sections"]))
+    originality = summary["originality"]
+    print(
+        f"  longest run of notes shared with any of {originality['known_songs']} known songs: "
+        f"{originality['longest_shared_melody_run_notes'] or 'under 7'}"
+    )
     print(f"  seed {summary['seed']}, composed in {seconds:.1f} s")
     for suffix in _suffixes(order):
         print(f"  {out / (name + suffix)}")

@@ -1,4 +1,4 @@
-"""`songwright export`: a checkpoint to weights for the engine."""
+"""`songwright export`: checkpoints to a style that compose can use."""
 
 from __future__ import annotations
 
@@ -8,17 +8,21 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("checkpoint", type=Path, help="best.pt or last.pt of a run")
-    parser.add_argument("--out", type=Path, required=True, help="folder for STREAM.int8.onnx and STREAM.fp32.onnx")
+    parser.add_argument("checkpoints", type=Path, nargs="+", help="best.pt of a lead sheet and of an arrangement run")
+    parser.add_argument("--corpus", type=Path, required=True, help="the corpus they learned from")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the style, such as my-weights/pop")
+    parser.add_argument("--description", help="what `songwright styles` says of it")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the weights and say where they are."""
+    """Write weights, originality index and description, and say where they are."""
     from songwright.errors import ConfigError
 
     try:
-        from songwright.training.export import export_network
+        from songwright.training.export import export_network, export_style
     except ModuleNotFoundError as error:
         raise ConfigError(f"export needs {error.name}: pip install 'songwright[train]'") from error
-    for path in export_network(arguments.checkpoint, arguments.out):
+    written = [path for checkpoint in arguments.checkpoints for path in export_network(checkpoint, arguments.out)]
+    written += export_style(arguments.corpus, arguments.out, description=arguments.description)
+    for path in written:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")

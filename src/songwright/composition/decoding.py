@@ -1,11 +1,12 @@
-"""Sampling songs in step: grammar states on one side, the engine's decoder on the other.
+"""Sampling a sequence token by token: a grammar state on one side, the engine's decoder on the other.
 
-Knows neither melody nor piano: a state offers `mask`, `channels` and `hints` and takes a token.
+Knows neither melody nor piano: a state offers `mask`, `channels` and `hints` and takes a token. A writer can go back
+to any bar line and write on from there anew.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -14,19 +15,19 @@ from numpy.typing import NDArray
 
 from songwright.engine.sampling import epsilon, sample
 from songwright.engine.session import Decoder
-from songwright.tokens.channels import NUM_REFERENCES, ChannelLayout
+from songwright.tokens.channels import ChannelLayout
 from songwright.tokens.vocabulary import Vocabulary
 
 
 class SequenceState(Protocol):
-    """What decoding needs of a grammar state."""
+    """What writing needs of a grammar state."""
 
     hints: list[int]
     is_finished: bool
 
     @property
     def bar(self) -> int:
-        """Bar being written, counted from zero."""
+        """Bar being written, counted from zero; -1 before the first."""
         ...
 
     def channels(self) -> list[int]:
@@ -68,69 +69,75 @@ def token_temperatures(vocabulary: Vocabulary, config: SamplingConfig) -> NDArra
     return np.array([config.temperatures.get(kind, config.temperature) for kind in kinds], dtype=np.float32)
 
 
-def decode_together(
-    decoder: Decoder,
-    states: Sequence[SequenceState],
-    rngs: Sequence[np.random.Generator],
-    *,
-    layout: ChannelLayout,
-    vocabulary: Vocabulary,
-    config: SamplingConfig,
-    start_token: int,
-    on_bar: Callable[[int], None] | None = None,
-) -> list[list[int]]:
-    """Sample one token after another for every state until all are finished.
-
-    Each sequence draws from its own generator, so it comes out the same whatever else is in the batch, up to the
-    engine's rounding.
+class Writer:
+    """One sequence in the making.
 
     Parameters
     ----------
     decoder : Decoder
-        Of batch size len(states), at position 0.
-    states : sequence of SequenceState
-    rngs : sequence of Generator
-        One for each state.
+        Of batch size 1, at position 0.
+    new_state : callable
+        Returns a grammar state at the start of the song.
+    rng : numpy.random.Generator
     layout, vocabulary
         Of the decoder's stream.
     config : SamplingConfig
-    start_token : int
-        The token before the first.
-    on_bar : callable, optional
-        Called with the number of bars finished in the slowest sequence, when it grows.
+    bar_token, start_token : int
+        The bar line, and the token before the first.
 
-    Returns
-    -------
-    list of list of int
-        The tokens of each sequence, start token left out.
+    Attributes
+    ----------
+    tokens : list of int
+        What has been written, start token left out.
     """
-    batch = len(states)
-    offsets = np.array(layout.offsets, dtype=np.int64)
-    temperatures = token_temperatures(vocabulary, config)
-    uniform = bool(np.all(temperatures == temperatures[0]))
-    samplers = [epsilon(config.cutoff)]
-    tokens = np.full(batch, start_token, dtype=np.int64)
-    channels = np.zeros((batch, len(layout.sizes)), dtype=np.int64)
-    hints = np.zeros((batch, NUM_REFERENCES), dtype=np.int64)
-    written: list[list[int]] = [[] for _ in states]
-    active = list(range(batch))
-    bars_done = 0
-    while active:
-        for row in active:
-            channels[row] = states[row].channels()
-            hints[row] = states[row].hints
-        logits = decoder.step(tokens, channels + offsets, hints)
-        for row in active:
-            state = states[row]
-            scaled = logits[row] / (temperatures[0] if uniform else temperatures)
-            token = sample(scaled, state.mask(), rngs[row], samplers)
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        new_state: Callable[[], SequenceState],
+        rng: np.random.Generator,
+        *,
+        layout: ChannelLayout,
+        vocabulary: Vocabulary,
+        config: SamplingConfig,
+        bar_token: int,
+        start_token: int,
+    ) -> None:
+        self.tokens: list[int] = []
+        self._decoder, self._new_state, self._rng = decoder, new_state, rng
+        self._state = new_state()
+        self._offsets = np.array(layout.offsets, dtype=np.int64)
+        self._temperatures = token_temperatures(vocabulary, config)
+        self._samplers = [epsilon(config.cutoff)]
+        self._bar_token, self._start_token = bar_token, start_token
+
+    def write(self, *, on_bar: Callable[[int], None] | None = None) -> list[int]:
+        """Sample to the end of the song; return all tokens.
+
+        Parameters
+        ----------
+        on_bar : callable, optional
+            Called at each bar line with the number of bars finished, and at the end.
+        """
+        state = self._state
+        token = self.tokens[-1] if self.tokens else self._start_token
+        while not state.is_finished:
+            channels = np.array(state.channels(), dtype=np.int64) + self._offsets
+            logits = self._decoder.step([token], channels[None], [state.hints])[0]
+            token = sample(logits / self._temperatures, state.mask(), self._rng, self._samplers)
             state.advance(token)
-            tokens[row] = token
-            written[row].append(token)
-        active = [row for row in active if not states[row].is_finished]
-        slowest = min((states[row].bar for row in active), default=bars_done + 1)
-        if slowest > bars_done:
-            bars_done = slowest
-            if on_bar:
-                on_bar(bars_done)
-    return written
+            self.tokens.append(token)
+            if on_bar and token == self._bar_token:
+                on_bar(state.bar)
+        if on_bar:
+            on_bar(state.bar + 1)
+        return self.tokens
+
+    def go_back(self, bar: int) -> None:
+        """Forget a bar, counted from zero, and all that follows."""
+        lines = [place for place, token in enumerate(self.tokens) if token == self._bar_token]
+        del self.tokens[lines[bar] :]
+        self._state = self._new_state()
+        for token in self.tokens:
+            self._state.advance(token)
+        self._decoder.rewind(len(self.tokens))

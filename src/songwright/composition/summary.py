@@ -4,26 +4,27 @@ from __future__ import annotations
 
 from typing import Any
 
+from songwright.composition.composer import MAX_SHARED_NOTES, MAX_SHARED_PIANO_BARS, Composition
 from songwright.composition.plan import SongPlan
 from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_BEAT
-from songwright.score.song import Song
 from songwright.score.spelling import chord_name
 
 
 def describe_song(
-    song: Song, plan: SongPlan, *, asked: dict[str, Any], version: str, fingerprint: str, precision: str
+    composition: Composition, plan: SongPlan, *, asked: dict[str, Any], version: str, fingerprint: str, precision: str
 ) -> dict[str, Any]:
     """Return the content of `song.json`.
 
     Parameters
     ----------
-    song : Song
+    composition : Composition
     plan : SongPlan
     asked : dict
         The wishes that the user gave, by option name.
     version, fingerprint, precision : str
         Of songwright and of the weights: with the seed they fix the song.
     """
+    song, originality = composition.song, composition.originality
     sheet = song.lead_sheet
     seconds_per_bar = 240 / sheet.tempo_qpm
     sections = [
@@ -59,6 +60,16 @@ def describe_song(
         "sections": sections,
         "chords": chords,
         "notes": {"MELODY": len(sheet.melody), "PIANO": len(song.piano)},
+        "originality": {
+            "known_songs": composition.num_known_songs,
+            "longest_shared_melody_run_notes": originality.melody_run,
+            "longest_shared_melody_run_allowed": MAX_SHARED_NOTES,
+            "melody_6_grams_in_one_known_song": round(originality.coverage, 4),
+            "longest_shared_piano_run_bars": originality.piano_run,
+            "longest_shared_piano_run_allowed": MAX_SHARED_PIANO_BARS,
+            "passages_written_again": composition.num_rewrites,
+        },
+        "endings_tried": composition.num_endings,
         "seed": plan.seed,
         "songwright": version,
         "weights": {"fingerprint": fingerprint, "precision": precision},

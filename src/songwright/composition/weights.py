@@ -22,12 +22,17 @@ class Style:
     ----------
     name, description : str
     path : Path
-        Holds `style.json` and for each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
+        Holds `style.json`, `originality.npz`, and for each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
     """
 
     name: str
     description: str
     path: Path
+
+    @property
+    def originality_index(self) -> Path:
+        """Hashes of the training songs, against which new songs are checked."""
+        return self.path / "originality.npz"
 
     def weights(self, stream: str, precision: str) -> Path:
         """Return the file of a stream's weights."""

@@ -1,6 +1,6 @@
 """Composed songs judged against real ones: distributions, structure, originality, likelihood baselines."""
 
-from songwright.evaluation.originality import OriginalityIndex
+from songwright.analysis.originality import OriginalityIndex
 from songwright.evaluation.report import evaluate_songs, format_report
 
 __all__ = ["OriginalityIndex", "evaluate_songs", "format_report"]

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.analysis.features import song_features
+from songwright.analysis.originality import Originality
 from songwright.evaluation.distributions import Estimate, group_overlap, real_floor, subsample_interval
-from songwright.evaluation.originality import Originality
 from songwright.evaluation.structure import mean_curve, similarity_curves, similarity_error
 from songwright.score.song import Song
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from songwright.analysis.originality import OriginalityIndex, compare_within
 from songwright.errors import InputError
 from songwright.evaluation.distributions import group_overlap
 from songwright.evaluation.excerpts import first_seconds
@@ -24,7 +25,6 @@ from songwright.evaluation.figures import (
     overlap_figures,
     song_figures,
 )
-from songwright.evaluation.originality import OriginalityIndex, compare_within
 from songwright.evaluation.structure import mean_curve
 from songwright.score.song import Song
 

@@ -6,6 +6,7 @@ Layout of a prepared corpus, for each stream (`lead_sheet`, `arrangement`) and s
     STREAM/SPLIT.channels.npy  int16, shape (num_tokens, num_channels), offsets of the layout added
     STREAM/SPLIT.hints.npy     int16, shape (num_tokens, num_hints)
     STREAM/SPLIT.starts.npy    int64, shape (num_songs + 1,): where each song begins; its last entry is num_tokens
+    originality.npz            hashes of all songs, to tell copies (`analysis.originality`)
     manifest.json              fingerprints, channel layouts, song ids, and the reason for each song left out
 
 Row t of channels and hints describes the prediction of token t + 1. The songs themselves are not kept.
@@ -24,6 +25,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.originality import OriginalityIndex, song_hashes
 from songwright.corpus.pop909 import LabelledSong, load_song, song_ids
 from songwright.corpus.splits import split_of
 from songwright.errors import InputError
@@ -112,15 +114,20 @@ def song_sequences(labelled: LabelledSong, *, both_forms: bool) -> Iterator[tupl
         yield "arrangement", arrangement_sequence(sheet, labelled.song.piano)
 
 
-def _prepare_song(paths: tuple[Path, Path]) -> tuple[str, str, list[tuple[str, Sequence3]]]:
-    """Return (song id, reason left out or "", sequences)."""
+Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
+_Prepared = tuple[str, str, list[tuple[str, Sequence3]], Hashes | None]
+
+
+def _prepare_song(paths: tuple[Path, Path]) -> _Prepared:
+    """Return (song id, reason left out or "", sequences, hashes)."""
     song_dir, labels_dir = paths
     try:
         labelled = load_song(song_dir, labels_dir)
     except InputError as error:
-        return song_dir.name, str(error), []
+        return song_dir.name, str(error), [], None
     both = split_of(song_dir.name) == "train"
-    return song_dir.name, "", list(song_sequences(labelled, both_forms=both))
+    sequences = list(song_sequences(labelled, both_forms=both))
+    return song_dir.name, "", sequences, song_hashes(labelled.song)
 
 
 def find_labels(root: Path, labels: Path | None) -> Path:
@@ -180,13 +187,16 @@ def prepare_pop909(
     collected: dict[tuple[str, str], list[Sequence3]] = {(stream, split): [] for stream in STREAMS for split in SPLITS}
     songs: dict[str, list[str]] = {split: [] for split in SPLITS}
     left_out: dict[str, str] = {}
+    hashes: list[Hashes] = []
     workers = num_workers or os.cpu_count() or 1
-    for done, (song_id, reason, sequences) in enumerate(_run(tasks, workers), 1):
+    for done, (song_id, reason, sequences, song_hash) in enumerate(_run(tasks, workers), 1):
         split = split_of(song_id)
         if reason:
             left_out[song_id] = reason
         else:
             songs[split].append(song_id)
+        if song_hash is not None:
+            hashes.append(song_hash)
         for stream, arrays in sequences:
             collected[stream, split].append(arrays)
         if progress:
@@ -211,11 +221,12 @@ def prepare_pop909(
     }
     for (stream, split), sequences in collected.items():
         write_shard(out / stream / split, sequences, STREAMS[stream])
+    OriginalityIndex([melody for melody, _ in hashes], [piano for _, piano in hashes]).save(out / "originality.npz")
     write_whole(out / "manifest.json", json.dumps(manifest, indent=1).encode())
     return manifest
 
 
-def _run(tasks: Sequence[tuple[Path, Path]], workers: int) -> Iterable[tuple[str, str, list[tuple[str, Sequence3]]]]:
+def _run(tasks: Sequence[tuple[Path, Path]], workers: int) -> Iterable[_Prepared]:
     if workers == 1:
         yield from map(_prepare_song, tasks)
         return

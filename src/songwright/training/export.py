@@ -6,6 +6,7 @@ Knows checkpoints and where their figures lie; leaves the graph itself to `engin
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from songwright.engine.graph import GraphConfig, Precision, build_graph
 from songwright.errors import InputError, OutputError
 from songwright.files.writing import write_whole
 from songwright.model.transformer import NORM_EPSILON, ROTARY_BASE, Transformer
-from songwright.tokens.packing import STREAMS
+from songwright.tokens.packing import STREAMS, read_manifest
 from songwright.training.trainer import load_checkpoint, load_network
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -101,6 +102,45 @@ def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precisi
         write_whole(path, model.SerializeToString())
         written.append(path)
     return written
+
+
+def export_style(corpus: Path, out_dir: Path, *, description: str | None = None) -> list[Path]:
+    """Write what a style holds beside its weights: `originality.npz` of its corpus and `style.json`.
+
+    Parameters
+    ----------
+    corpus : Path
+        A prepared corpus.
+    out_dir : Path
+        The style's folder, named as the style.
+    description : str, optional
+        One line about it.
+
+    Returns
+    -------
+    list of Path
+        The files written.
+
+    Raises
+    ------
+    InputError
+        If the folder is no prepared corpus.
+    OutputError
+        If a file cannot be written.
+    """
+    manifest = read_manifest(corpus)
+    num_songs = sum(len(songs) for songs in manifest["songs"].values())
+    text = description or f"learned from {num_songs} songs of {manifest['source']}"
+    try:
+        index = (corpus / "originality.npz").read_bytes()
+    except OSError as error:
+        raise InputError(
+            f"{corpus}: originality.npz cannot be read ({error.strerror}); prepare the corpus again"
+        ) from None
+    written = {"originality.npz": index, "style.json": json.dumps({"description": text}).encode() + b"\n"}
+    for name, data in written.items():
+        write_whole(out_dir / name, data)
+    return [out_dir / name for name in written]
 
 
 def _figures(log: Path, step: int) -> dict[str, float]:

@@ -5,10 +5,10 @@ import os
 import numpy as np
 import pytest
 
+from songwright.analysis.originality import NGRAM_LENGTH, OriginalityIndex, compare_within
 from songwright.analysis.sequences import melody_tokens
 from songwright.errors import InputError, OutputError
 from songwright.evaluation.excerpts import rearrange_bars
-from songwright.evaluation.originality import NGRAM_LENGTH, OriginalityIndex, compare_within
 from songwright.score.grid import grid_notes
 from songwright.score.lead_sheet import Form, LeadSheet
 from songwright.score.pitch import Key

@@ -14,8 +14,7 @@ two bars.
 
 from __future__ import annotations
 
-import os
-import tempfile
+import io
 import zipfile
 import zlib
 from collections.abc import Collection, Iterable, Sequence
@@ -54,6 +53,8 @@ class Originality(NamedTuple):
         Bars of the longest shared run of piano bars, all moved by one transposition; 0 for fewer than two.
     piano_source : int
         Place in the index of the song that shares it; -1 without a run.
+    piano_start : int
+        Bar where the run starts, counted from zero; -1 without a run.
     """
 
     melody_run: int
@@ -62,6 +63,7 @@ class Originality(NamedTuple):
     coverage: float
     piano_run: int
     piano_source: int
+    piano_start: int
 
 
 class OriginalityIndex:
@@ -87,7 +89,7 @@ class OriginalityIndex:
     @classmethod
     def from_songs(cls, songs: Iterable[Song]) -> OriginalityIndex:
         """Return the index of some songs, numbered from zero in their order."""
-        pairs = [(_melody_hashes(song), _piano_hashes(song)) for song in songs]
+        pairs = [song_hashes(song) for song in songs]
         return cls([melody for melody, _ in pairs], [piano for _, piano in pairs])
 
     @property
@@ -106,7 +108,7 @@ class OriginalityIndex:
         """
         melody = _melody_hashes(song)
         num_grams, melody_source, melody_start = self._melody.longest_run(melody, excluded)
-        num_pairs, piano_source, _ = self._piano.longest_run(_piano_hashes(song), excluded)
+        num_pairs, piano_source, piano_start = self._piano.longest_run(_piano_hashes(song), excluded)
         return Originality(
             melody_run=num_grams + NGRAM_LENGTH if num_grams else 0,
             melody_source=melody_source,
@@ -114,6 +116,7 @@ class OriginalityIndex:
             coverage=self._melody.coverage(melody, excluded),
             piano_run=num_pairs + 1 if num_pairs else 0,
             piano_source=piano_source,
+            piano_start=piano_start,
         )
 
     def compare_with_others(self, song: Song) -> Originality:
@@ -136,23 +139,19 @@ class OriginalityIndex:
         OutputError
             If the file cannot be written.
         """
+        buffer = io.BytesIO()
+        np.savez_compressed(
+            buffer,
+            version=np.array([_FORMAT_VERSION, NGRAM_LENGTH, MIN_PIANO_NOTES]),
+            melody_hashes=self._melody.hashes,
+            melody_lengths=self._melody.lengths,
+            piano_hashes=self._piano.hashes,
+            piano_lengths=self._piano.lengths,
+        )
+        temporary = path.with_name(f".{path.name}.part")
         try:
-            with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-                try:
-                    np.savez_compressed(
-                        file,
-                        version=np.array([_FORMAT_VERSION, NGRAM_LENGTH, MIN_PIANO_NOTES]),
-                        melody_hashes=self._melody.hashes,
-                        melody_lengths=self._melody.lengths,
-                        piano_hashes=self._piano.hashes,
-                        piano_lengths=self._piano.lengths,
-                    )
-                    file.close()
-                    os.replace(file.name, path)
-                except BaseException:
-                    file.close()
-                    os.unlink(file.name)
-                    raise
+            temporary.write_bytes(buffer.getvalue())
+            temporary.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: the originality index cannot be written ({error.strerror})") from error
 
@@ -176,6 +175,11 @@ class OriginalityIndex:
         except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise InputError(f"{path}: not a readable originality index ({error.__class__.__name__})") from error
         return cls(melody, piano)
+
+
+def song_hashes(song: Song) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Return what an index keeps of a song: hashes of its melody n-grams and of its pairs of piano bars, in order."""
+    return _melody_hashes(song), _piano_hashes(song)
 
 
 def compare_within(songs: Sequence[Song]) -> list[Originality]:

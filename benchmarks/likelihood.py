@@ -1,8 +1,10 @@
-"""What 8-bit weights cost: held-out likelihood of exported networks, and how far int8 predicts from fp32.
+"""Likelihood of held-out songs under exported networks, and what 8-bit weights cost.
 
-    python benchmarks/precision.py WEIGHTS_FOLDER CORPUS [--stream lead_sheet] [--split validation] [--songs 20]
+    python benchmarks/likelihood.py WEIGHTS_FOLDER CORPUS [--stream lead_sheet] [--split validation] [--songs 20]
 
-Every song is read from its first to its last token as the engine reads it while composing, in windows.
+Every song is read from its first to its last token as the engine reads it while composing, in windows. *Bits a note*
+counts onset and pitch: the tokens POS, BAR, EOS and PITCH (`training.validation`); *first* and *later* are
+first and later occurrences of a phrase letter.
 """
 
 from __future__ import annotations
@@ -25,12 +27,15 @@ def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
 
 
-def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int) -> dict[str, Any]:
+def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int | None) -> dict[str, Any]:
     """Return nats of each precision and the divergence of int8 from fp32, in nats a token."""
     shard = open_shard(corpus, stream, split)
     names = STREAMS[stream].vocabulary.names
     note_kinds = ("POS", "BAR", "EOS", "PITCH", "DUR")
     of_note = np.array([name.split("_")[0] in note_kinds for name in names])
+    of_onset_and_pitch = np.array([name.split("_")[0] in ("POS", "BAR", "EOS", "PITCH") for name in names])
+    layout = STREAMS[stream].channels
+    occurrence = layout.names.index("occurrence")
     is_pitch = np.array([name.startswith("PITCH") for name in names])
     spans = list(zip(shard.starts[:-1].tolist(), shard.starts[1:].tolist(), strict=True))[:num_songs]
     longest = max(end - begin for begin, end in spans)
@@ -41,6 +46,7 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int)
     }
     nats = dict.fromkeys(decoders, 0.0)
     nats_of_notes = dict.fromkeys(decoders, 0.0)
+    bits_of = np.zeros((2, 2))  # int8: (first, later occurrences) x (bits, notes)
     tokens, notes, divergence, same_choice = 0, 0, 0.0, 0
     began = time.perf_counter()
     for begin, end in spans:
@@ -55,6 +61,13 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int)
             loss = -found[precision][np.arange(len(targets)), targets]
             nats[precision] += float(loss.sum())
             nats_of_notes[precision] += float(loss[of_note[targets]].sum())
+            if precision == "int8":
+                is_later = arrays[1][0, :, occurrence] > layout.offsets[occurrence]
+                for row, part in enumerate((~is_later, is_later)):
+                    bits_of[row] += (
+                        loss[part & of_onset_and_pitch[targets]].sum() / np.log(2),
+                        is_pitch[targets[part]].sum(),
+                    )
         divergence += float((np.exp(found["fp32"]) * (found["fp32"] - found["int8"])).sum())
         same_choice += int((found["fp32"].argmax(-1) == found["int8"].argmax(-1)).sum())
         tokens += len(targets)
@@ -68,6 +81,11 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int)
         "notes": notes,
         "nats_per_token": {precision: round(value / tokens, 5) for precision, value in nats.items()},
         "nats_per_note": {precision: round(value / notes, 5) for precision, value in nats_of_notes.items()},
+        "bits_per_note_int8": {
+            "all": round(float(bits_of[:, 0].sum() / bits_of[:, 1].sum()), 3),
+            "first": round(float(bits_of[0, 0] / bits_of[0, 1]), 3),
+            "later": round(float(bits_of[1, 0] / bits_of[1, 1]), 3),
+        },
         "nats_per_note_change_percent": round(100 * (nats_of_notes["int8"] / nats_of_notes["fp32"] - 1), 3),
         "divergence_nats_per_token": round(divergence / tokens, 6),
         "same_most_likely_token": round(same_choice / tokens, 4),
@@ -81,7 +99,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--stream", choices=sorted(STREAMS), default="lead_sheet")
     parser.add_argument("--split", default="validation")
-    parser.add_argument("--songs", type=int, default=20)
+    parser.add_argument("--songs", type=int, help="the first so many (default: all)")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     result = measure(arguments.folder, arguments.corpus, arguments.stream, arguments.split, arguments.songs)

@@ -45,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--audio", choices=AUDIO_FORMATS, default="wav", help="sound file to write (default: wav)")
     parser.add_argument("--sheet", action=argparse.BooleanOptionalAction, default=True,
                         help="write the lead sheet as MusicXML and SVG (default: yes)")  # fmt: skip
+    parser.add_argument("--roll", action="store_true", help="write a picture of the notes too, song-roll.svg")
     parser.add_argument("--out", type=Path, default=Path("out"), help="folder for the files (default: out)")
     parser.add_argument("--force", action="store_true", help="replace songs that are there already")
     parser.add_argument(
@@ -63,6 +64,7 @@ class _Order:
     weights: Path | None
     audio: str
     sheet: bool
+    roll: bool
     soundfont: Path | None
     asked: dict[str, Any]
 
@@ -99,6 +101,7 @@ def run(arguments: argparse.Namespace) -> None:
         weights=arguments.weights,
         audio=arguments.audio,
         sheet=arguments.sheet,
+        roll=arguments.roll,
         soundfont=arguments.soundfont,
         asked={name: value for name, value in {**wishes, "seed": arguments.seed}.items() if value is not None},
     )
@@ -122,6 +125,8 @@ def _suffixes(order: _Order) -> list[str]:
         suffixes.append(f".{order.audio}")
     if order.sheet:
         suffixes += [".musicxml", ".svg"]
+    if order.roll:
+        suffixes.append("-roll.svg")
     return suffixes
 
 
@@ -160,7 +165,7 @@ def _staging(out: Path) -> Generator[Path]:
 def _publish(folder: Path, out: Path, names: Sequence[str]) -> None:
     """Move finished files into place; what an earlier run left of these songs goes, so that all files fit together."""
     for name in names:
-        for suffix in (".mid", ".json", ".musicxml", ".svg", *(f".{audio}" for audio in AUDIO_FORMATS)):
+        for suffix in (".mid", ".json", ".musicxml", ".svg", "-roll.svg", *(f".{audio}" for audio in AUDIO_FORMATS)):
             source, target = folder / f"{name}{suffix}", out / f"{name}{suffix}"
             if source.exists():
                 os.replace(source, target)
@@ -219,6 +224,10 @@ def _write_song(
         if progress:
             progress("sheet", 0, 1)
         _write_sheet(song, plan.title, folder / name)
+    if order.roll:
+        from songwright.rendering.piano_roll import piano_roll_svg
+
+        (folder / f"{name}-roll.svg").write_text(piano_roll_svg(song, title=plan.title), encoding="utf-8")
     if order.audio != "none":
         if progress:
             progress("sound", 0, 1)

@@ -138,8 +138,8 @@ class Composer:
             ending_bar = failed_ending(sheet, num_endings)
             if found.melody_run > MAX_SHARED_NOTES and num_rewrites < MAX_REWRITES:
                 num_rewrites += 1
-                # From where the run is half over: what led into it stays.
-                note = sheet.melody[found.melody_start + found.melody_run // 2]
+                # What leads into the run stays, its first notes too: they are nobody's.
+                note = sheet.melody[found.melody_start + MAX_SHARED_NOTES // 2]
                 writer.go_back(int(note["onset_step"]) // STEPS_PER_BAR)
             elif ending_bar is not None and num_endings < MAX_ENDINGS:
                 num_endings += 1
@@ -159,7 +159,7 @@ class Composer:
             if found.piano_run <= MAX_SHARED_PIANO_BARS or num_rewrites == MAX_REWRITES:
                 return song, num_rewrites
             num_rewrites += 1
-            writer.go_back(found.piano_start + found.piano_run // 2)
+            writer.go_back(found.piano_start + MAX_SHARED_PIANO_BARS // 2)
 
     def _writer(self, stream: str, new_state: Callable[[], SequenceState], plan: SongPlan, room: int) -> Writer:
         is_melody = stream == "lead_sheet"

@@ -22,6 +22,10 @@ settings.load_profile("songwright")
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-golden", action="store_true", help="write what golden tests compare with")
+
+
 @pytest.fixture(scope="session")
 def music_data() -> Path:
     """The folder of real music; tests that need it are marked `data` and skipped where it is absent."""

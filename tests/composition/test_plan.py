@@ -114,6 +114,8 @@ def test_titles_are_varied_and_read_as_titles():
     assert len(set(titles)) > 1800
     for title in titles:
         assert 2 <= len(title.split()) <= 8
+        stems = [word.lower()[:5] for word in title.split() if len(word) > 3]
+        assert len(set(stems)) == len(stems), title
         assert title == title.strip()
         assert title[0].isupper()
 

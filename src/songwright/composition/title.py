@@ -110,7 +110,13 @@ def draw_title(rng: np.random.Generator, *, is_minor: bool, tempo_qpm: float) ->
     'Lonely Carousels at the End of May'
     """
     mood = _MOODS[is_minor, tempo_qpm >= FAST_QPM]
+    title = _draw(rng, mood)
+    while _echoes(title):
+        title = _draw(rng, mood)
+    return _title_case(title)
 
+
+def _draw(rng: np.random.Generator, mood: _Mood) -> str:
     def pick(words: Sequence[str]) -> str:
         return words[int(rng.random() * len(words))]
 
@@ -126,7 +132,13 @@ def draw_title(rng: np.random.Generator, *, is_minor: bool, tempo_qpm: float) ->
         f"one {adjective} {thing} before {time}",
         f"how {adjective} {_plural(thing)} {pick(mood.verbs)}",
     )
-    return _title_case(pick(patterns))
+    return pick(patterns)
+
+
+def _echoes(title: str) -> bool:
+    """Return whether two words have one stem, as in *one feathered feather*."""
+    stems = [word[:5] for word in title.split() if word not in _SMALL_WORDS]
+    return len(set(stems)) < len(stems)
 
 
 def _plural(noun: str) -> str:

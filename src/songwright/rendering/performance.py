@@ -1,6 +1,8 @@
-"""Song -> score as a player would play it: loudness shaped by meter, phrase and section.
+"""Song -> score as a player would play it: loudness shaped by meter, phrase and section, notes joined and held.
 
-Onsets stay on the grid and the tempo is constant, so the score lasts as long as the song. Velocities are sums of
+Onsets stay on the grid and the tempo is constant, so the score lasts as long as the song. The melody is joined
+over gaps of a sixteenth, which in POP909's transcriptions separate most syllables, and what sounds last is held to the
+end of the song. Velocities are sums of
 small terms, each in MIDI velocity units and named below; their sizes are set by hand, not learned.
 The same song and seed give the same score.
 """
@@ -49,6 +51,7 @@ _BREATH_ARCH = 4.0  # middle of the notes between two rests above the first and 
 _BREATH_STEPS = STEPS_PER_BEAT // 2  # a rest that is a breath
 _CONTOUR, _MAX_CONTOUR = 0.5, 5.0  # a semitone above the melody's mean
 _FINAL_BAR = -5
+_JOINED_STEPS = STEPS_PER_BEAT // 4
 _NOISE = 1.5  # standard deviation
 
 
@@ -68,8 +71,9 @@ def perform(song: Song, *, seed: int) -> Score:
         Bar 1 at tick 0, one tempo, 4/4, the key, a marker for each section. Notes of one pitch in one track never
         overlap: the earlier ends a twenty-fourth of a beat before the later starts.
     """
-    lead_sheet = song.lead_sheet
-    melody, piano, form = lead_sheet.melody, song.piano, lead_sheet.form
+    lead_sheet, form = song.lead_sheet, song.lead_sheet.form
+    melody = _held(_joined(lead_sheet.melody), form.num_bars)
+    piano = _held(song.piano, form.num_bars)
     melody_rng, piano_rng = (np.random.default_rng([seed, track]) for track in range(2))
     melody_shape, piano_shape = _shape(melody, form), _shape(piano, form)
     melody_velocity = _MELODY_VELOCITY + melody_shape + _breaths(melody, form) + _contour(melody)
@@ -87,6 +91,28 @@ def perform(song: Song, *, seed: int) -> Score:
         key_signatures=(KeySignature(0, lead_sheet.key.fifths, lead_sheet.key.is_minor),),
         markers=tuple(Marker(tick, name) for tick, name in zip(starts, form.section_names(), strict=True)),
     )
+
+
+def _joined(melody: NDArray[np.void]) -> NDArray[np.void]:
+    """Lengthen each note that a short gap separates from the next to where that starts."""
+    joined = melody.copy()
+    gap = melody["onset_step"][1:] - (melody["onset_step"] + melody["duration_step"])[:-1]
+    joined["duration_step"][:-1] += np.where(gap <= _JOINED_STEPS, np.maximum(gap, 0), 0)
+    return joined
+
+
+def _held(notes: NDArray[np.void], num_bars: int) -> NDArray[np.void]:
+    """Hold the last notes to the end of the song, if they start in its last bar; under a chord its lowest too."""
+    held = notes.copy()
+    is_last_bar = notes["onset_step"] >= (num_bars - 1) * STEPS_PER_BAR
+    if is_last_bar.any():
+        in_last_bar = np.flatnonzero(is_last_bar)
+        lowest = in_last_bar[notes["pitch"][in_last_bar].argmin()]
+        is_held = notes["onset_step"] == notes["onset_step"].max()
+        if is_held.sum() > 1:
+            is_held[lowest] = True
+        held["duration_step"][is_held] = num_bars * STEPS_PER_BAR - notes["onset_step"][is_held]
+    return held
 
 
 def _lead_program(melody: NDArray[np.void]) -> int:

@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ LICENCE = (
     "c9d4a8386636ce785be23f1d44e37f21f91ef365bcb9f359844925eb4a3ee220",
 )
 TIME_LIMIT_SECONDS = 60
+FAILURES = (OSError, EOFError, KeyError, ValueError, subprocess.SubprocessError, tarfile.TarError, zlib.error)
 
 
 class CustomBuildHook(BuildHookInterface[Any]):
@@ -46,7 +48,7 @@ class CustomBuildHook(BuildHookInterface[Any]):
         try:
             if not is_complete(cache):
                 fetch(cache)
-        except (OSError, subprocess.SubprocessError, tarfile.TarError, KeyError, ValueError) as error:
+        except FAILURES as error:
             self.app.display_info(f"songwright: built without a SoundFont ({error}); pretty_midi's will be played")
             return
         if version != "editable":

@@ -30,6 +30,10 @@ def test_an_override_replaces_a_value():
         ("[network]\ndim = 'x'", "network.dim: expected int"),
         ("stream = 'drums'", "stream must be"),
         ("num_steps = 0", "num_steps must be at least 1"),
+        ("minutes = nan", "minutes must not be negative"),
+        ("num_threads = -1", "num_threads must not be negative"),
+        ("[optimizer]\nlearning_rate = 0", "learning_rate must be above 0"),
+        ("[optimizer]\naverage_decay = 1.0", "average_decay must be from 0 to 1"),
         ("seed = ", "not valid TOML"),
     ],
 )

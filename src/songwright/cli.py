@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from songwright import __version__
 from songwright.errors import SongwrightError
@@ -25,7 +27,7 @@ COMMANDS = {
 class _Parser(argparse.ArgumentParser):
     """An argument parser that says what is wrong in one sentence."""
 
-    def error(self, message: str) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+    def error(self, message: str) -> NoReturn:
         sys.stderr.write(f"songwright: {message}; see {self.prog} --help\n")
         raise SystemExit(2)
 
@@ -36,7 +38,7 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"songwright {__version__}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name, help_text in COMMANDS.items():
-        subparser = subparsers.add_parser(name, help=help_text, description=help_text.capitalize() + ".")
+        subparser = subparsers.add_parser(name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.")
         if name == command:
             importlib.import_module(f"songwright.commands.{name}").add_arguments(subparser)
     return parser
@@ -49,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = build_parser(command).parse_args(words)
     try:
         importlib.import_module(f"songwright.commands.{parsed.command}").run(parsed)
+        sys.stdout.flush()
     except SongwrightError as error:
         sys.stderr.write(f"songwright: {error}\n")
         return 2
@@ -56,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write("\nsongwright: stopped; nothing was left half-written\n")
         return 130
     except BrokenPipeError:
+        # The reader of a pipe has gone: leave the interpreter nothing to flush into it.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     return 0
 

@@ -21,5 +21,9 @@ class WeightsError(SongwrightError):
     """Trained weights are missing, damaged, or do not fit the vocabulary."""
 
 
+class TrainingError(SongwrightError):
+    """Training cannot go on."""
+
+
 class OutputError(SongwrightError):
     """A result cannot be written where it was asked for."""

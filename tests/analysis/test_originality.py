@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 
 import numpy as np
@@ -131,9 +132,15 @@ def test_a_damaged_or_missing_index_is_named_in_one_sentence(real_songs, tmp_pat
     with pytest.raises(InputError, match="not a readable originality index"):
         OriginalityIndex.load(path)
     OriginalityIndex.from_songs(real_songs[:3]).save(path)
-    path.write_bytes(path.read_bytes()[:200])
-    with pytest.raises(InputError, match="not a readable originality index"):
-        OriginalityIndex.load(path)
+    whole = path.read_bytes()
+    unknown_compression = bytearray(whole)
+    unknown_compression[whole.index(b"PK\x01\x02") + 10] = 99
+    array = io.BytesIO()
+    np.save(array, np.arange(3))
+    for damaged in (whole[:200], bytes(unknown_compression), array.getvalue(), b""):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match="not a readable originality index"):
+            OriginalityIndex.load(path)
 
 
 def test_an_index_that_cannot_be_written_says_so(real_songs, tmp_path):

@@ -15,6 +15,7 @@ from songwright.cli import main
 from songwright.composition.weights import weights_root
 from songwright.files.midi import read_midi
 from songwright.score.timeline import ticks_to_seconds
+from songwright.tokens.channels import ChannelLayout
 
 QUICK = ["--audio", "none", "--no-sheet", "--seconds", "15"]
 
@@ -133,6 +134,22 @@ def test_a_bad_wish_is_refused_and_nothing_is_written(tmp_path, capsys, words, s
     assert not out.exists()
 
 
+def test_files_of_other_formats_are_not_removed_unless_forced(tmp_path, capsys):
+    (tmp_path / "song.mp3").write_bytes(b"mine")
+    assert "song.mp3 exists already" in refused(capsys, "compose", *QUICK, "--out", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["song.mp3"]
+    assert run("compose", "--seed", 1, *QUICK, "--out", tmp_path, "--force") == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["song.json", "song.mid"]
+
+
+def test_a_file_that_is_no_soundfont_is_refused_before_composing(tmp_path, capsys, monkeypatch):
+    font = tmp_path / "font.sf2"
+    font.write_bytes(b"RIFF" + bytes(100))
+    monkeypatch.setattr("songwright.commands.compose._compose_one", None)
+    assert "font.sf2" in refused(capsys, "compose", "--soundfont", font, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_file_in_place_of_the_folder_is_refused(tmp_path, capsys):
     (tmp_path / "out").write_text("mine")
     assert "is a file" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
@@ -170,8 +187,20 @@ def test_weights_of_another_network_are_refused(own_weights, tmp_path, capsys):
     assert "vocabulary" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
 
 
+def test_weights_with_other_side_channels_are_refused(tmp_path, capsys, monkeypatch):
+    layout = ChannelLayout(("letter",), (12,))
+    monkeypatch.setattr("songwright.composition.composer.LEAD_SHEET_CHANNELS", layout)
+    assert "other side channels" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
+
+
+def test_a_damaged_originality_index_is_named(own_weights, tmp_path, capsys):
+    (own_weights / "pop" / "originality.npz").write_bytes(b"nothing")
+    assert "originality.npz" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
+
+
 def test_no_weights_at_all_is_said(own_weights, tmp_path, capsys):
     shutil.rmtree(own_weights / "pop")
+    assert "no trained weights" in refused(capsys, "styles")
     assert "no trained weights" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
 
 
@@ -210,6 +239,7 @@ def test_help_loads_nothing_heavy():
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--form" in result.stdout
+    assert "Compose a new song: MIDI, sound, sheet music." in result.stdout
 
 
 def test_styles_are_listed(capsys):

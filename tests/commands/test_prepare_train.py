@@ -27,7 +27,7 @@ def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path,
     corpus = tmp_path / "corpus"
     assert run("prepare", tiny_pop909 / "POP909", "--out", corpus) == 0
     assert "8 songs: 5 train, 2 validation, 1 test" in capsys.readouterr().out
-    weights = tmp_path / "weights" / "pop"
+    weights = tmp_path / "weights" / "mine"
     for name in ("lead-sheet", "arrangement"):
         runs = tmp_path / name
         assert run("train", ROOT / "configs" / f"{name}.toml", "--corpus", corpus, "--out", runs, *SMALL) == 0
@@ -36,21 +36,18 @@ def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path,
     assert run("export", *checkpoints, "--corpus", corpus, "--out", weights) == 0
     for precision in ("int8", "fp32"):
         out = tmp_path / precision
-        words = [
-            "--seed",
-            1,
-            "--seconds",
-            12,
-            "--audio",
-            "none",
-            "--no-sheet",
-            "--precision",
-            precision,
-            "--weights",
-            weights.parent,
-        ]
-        assert run("compose", *words, "--weights", weights.parent, "--out", out) == 0
+        words = ["--seed", 1, "--seconds", 12, "--audio", "none", "--no-sheet", "--precision", precision]
+        assert run("compose", *words, "--weights", weights.parent, "--style", "mine", "--out", out) == 0
         assert (out / "song.mid").stat().st_size > 100
+    capsys.readouterr()
+    assert run("styles", "--weights", weights.parent) == 0
+    assert capsys.readouterr().out == "mine  learned from 8 songs of POP909\n"
+    again = tmp_path / "again"
+    assert "two checkpoints" in refused(capsys, "export", *[checkpoints[0]] * 2, "--corpus", corpus, "--out", again)
+    assert "no checkpoint" in refused(
+        capsys, "export", checkpoints[0], tmp_path / "none.pt", "--corpus", corpus, "--out", again
+    )
+    assert not again.exists()
 
 
 def refused(capsys, *words):
@@ -86,7 +83,41 @@ def test_a_corpus_is_not_overwritten_unless_forced(tiny_pop909, tmp_path, capsys
     out.mkdir()
     (out / "mine.txt").write_text("keep")
     assert "exists already" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out)
-    assert (out / "mine.txt").exists()
+    assert "is no corpus" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out, "--force")
+    assert [path.name for path in out.iterdir()] == ["mine.txt"]
+    (out / "mine.txt").unlink()
+    for _ in range(2):  # an empty folder, then a corpus
+        assert run("prepare", tiny_pop909 / "POP909", "--out", out, "--force", "--workers", 1) == 0
+        assert (out / "manifest.json").exists()
+        assert list(tmp_path.iterdir()) == [out]
+
+
+def test_the_working_folder_is_never_replaced(tiny_pop909, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.txt").write_text("keep")
+    for out in (".", tmp_path.parent):
+        assert "is no corpus" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out, "--force")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_a_corpus_outlives_a_preparation_that_fails(tiny_pop909, tmp_path, capsys):
+    out = tmp_path / "corpus"
+    assert run("prepare", tiny_pop909 / "POP909", "--out", out, "--workers", 1) == 0
+    assert "--labels" in refused(
+        capsys, "prepare", tiny_pop909 / "POP909", "--labels", tmp_path, "--out", out, "--force"
+    )
+    assert (out / "manifest.json").exists()
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_a_run_that_cannot_be_written_is_refused(tiny_pop909, tmp_path, capsys):
+    corpus = tmp_path / "corpus"
+    assert run("prepare", tiny_pop909 / "POP909", "--out", corpus, "--workers", 1) == 0
+    (tmp_path / "file").write_text("")
+    config = ROOT / "configs" / "lead-sheet.toml"
+    assert "cannot be written" in refused(
+        capsys, "train", config, "--corpus", corpus, "--out", tmp_path / "file" / "run", *SMALL
+    )
 
 
 def test_training_on_nothing_is_refused(tmp_path, capsys):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -85,8 +86,6 @@ def test_a_few_or_very_many_bars_take_a_tempo_that_makes_them_a_song():
         ({"form": "i4Q8"}, "unknown phrase letter 'Q'"),
         ({"form": "hello"}, "cannot read 'hello'"),
         ({"form": "A0"}, "from 1 to 64 bars"),
-        ({"style": "polka"}, "no style 'polka'"),
-        ({"style": "../pop"}, "no style"),
         ({"seed": -1}, "seed -1 is negative"),
         ({"form": "A8", "num_bars": 9}, "has 8 bars, not 9"),
         ({"form": "i4A8B8o4", "seconds": 500}, "ask for 24 to 144 seconds"),
@@ -99,6 +98,13 @@ def test_what_cannot_be_planned_is_said_in_one_sentence(wish, message):
         plan_song(**{"seed": 0, **wish})
     assert "\n" not in str(error.value)
     assert not str(error.value).endswith(".")
+
+
+@pytest.mark.parametrize("style", ["mine", "my-style", "../pop"])
+def test_a_style_without_statistics_of_its_own_is_planned_like_pop(style):
+    plan = plan_song(style=style, seed=4)
+    assert plan.style == style
+    assert replace(plan, style="pop") == plan_song(style="pop", seed=4)
 
 
 def test_a_form_within_a_bar_of_duration_and_tempo_is_taken_as_it_is():

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from songwright.errors import InputError
+from songwright.errors import InputError, SongwrightError
 from songwright.rendering import synthesis
 from songwright.rendering.mastering import integrated_loudness, master, true_peak
 from songwright.rendering.soundfont import find_soundfont
@@ -118,6 +118,14 @@ def test_tracks_rendered_in_processes_sound_the_same(tiny_sf3: Path, monkeypatch
     monkeypatch.setattr(synthesis.os, "sched_getaffinity", lambda pid: {0, 1}, raising=False)
     monkeypatch.setattr(synthesis, "_render_here", None)  # not used
     assert np.array_equal(render_score(score, soundfont=tiny_sf3), alone)
+
+
+def test_a_synthesizer_stopped_from_outside_is_an_error_and_not_run_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = "import os, signal; os.kill(os.getpid(), signal.SIGINT)"
+    monkeypatch.setattr(synthesis, "_WORKER", f"import signal; signal.signal(2, signal.SIG_DFL); {stop}")
+    monkeypatch.setattr(synthesis, "_render_here", None)  # not used
+    with pytest.raises(SongwrightError, match="was stopped"):
+        synthesis._render_in_process(b"", b"")
 
 
 def test_progress_rises_to_one(tiny_sf3: Path) -> None:

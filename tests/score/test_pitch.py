@@ -9,7 +9,8 @@ from songwright.score.pitch import Key
 
 @pytest.mark.parametrize(
     ("text", "key"),
-    [("C", Key(0)), ("A minor", Key(9, True)), ("F#m", Key(6, True)), ("Bb major", Key(10)), ("Gb:maj", Key(6)),
+    [("C", Key(0)), ("A minor", Key(9, True)), ("Bb Major", Key(10)), ("c# MINOR", Key(1, True)),
+     ("F#m", Key(6, True)), ("Bb major", Key(10)), ("Gb:maj", Key(6)),
      ("Eb:min", Key(3, True)), ("e minor", Key(4, True)), ("B♭", Key(10))],
 )  # fmt: skip
 def test_keys_are_read_in_every_usual_spelling(text, key):

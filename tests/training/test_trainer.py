@@ -2,13 +2,14 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from songwright.config import from_mapping
-from songwright.errors import InputError
+from songwright.errors import InputError, OutputError
 from songwright.tokens.packing import STREAMS, open_shard, prepare_pop909, read_manifest
 
 torch = pytest.importorskip("torch")
@@ -114,7 +115,7 @@ def test_resuming_gives_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
 
     def save_and_die(path):
         save(path)
-        if interrupted.step == 4 and path.name == "best.pt":
+        if interrupted.step == 4 and path.name == "last.pt":
             raise KilledError
 
     interrupted._save = save_and_die
@@ -125,6 +126,50 @@ def test_resuming_gives_the_weights_of_the_uninterrupted_run(corpus, tmp_path):
     parts = torch.load(tmp_path / "parts" / "last.pt", weights_only=True)
     for name, tensor in whole["network"].items():
         assert torch.equal(tensor, parts["network"][name]), name
+    assert parts["best"] == whole["best"]
+
+
+def test_a_resumed_run_keeps_a_best_that_it_does_not_beat(corpus, tmp_path, monkeypatch):
+    losses = iter([1.0, 2.0])
+    monkeypatch.setattr(Trainer, "validate", lambda self: {"nats_per_token": next(losses)})
+    run(small(num_steps=4, validate_every=4), corpus, tmp_path).train()
+    run(small(num_steps=8, validate_every=4), corpus, tmp_path, resume=True).train()
+    assert torch.load(tmp_path / "best.pt", weights_only=True)["step"] == 4
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["best"] == 1.0
+
+
+def test_resuming_with_other_sizes_is_refused(corpus, tmp_path):
+    run(small(num_steps=1), corpus, tmp_path).train()
+    with pytest.raises(InputError, match=r"last\.pt: of a network of other sizes"):
+        run(small(num_steps=1, network={**SMALL["network"], "num_layers": 3}), corpus, tmp_path, resume=True)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_and_leaves_nothing(corpus, tmp_path, monkeypatch):
+    def full_disk(state, path):
+        path.write_bytes(b"half")
+        raise RuntimeError("file write failed")
+
+    trainer = run(small(num_steps=1), corpus, tmp_path)
+    monkeypatch.setattr(torch, "save", full_disk)
+    with pytest.raises(OutputError, match="cannot be written"):
+        trainer.train()
+    assert [path.name for path in tmp_path.iterdir()] == ["log.csv"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"x" * 300])
+def test_a_damaged_shard_is_named(corpus, tmp_path, damage):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    (tmp_path / "corpus" / "lead_sheet" / "train.hints.npy").write_bytes(damage)
+    with pytest.raises(InputError, match="shard lead_sheet/train is missing or damaged"):
+        open_shard(tmp_path / "corpus", "lead_sheet", "train")
+
+
+def test_a_shard_whose_arrays_do_not_fit_together_is_named(corpus, tmp_path):
+    shutil.copytree(corpus, tmp_path / "corpus")
+    folder = tmp_path / "corpus" / "lead_sheet"
+    shutil.copy(folder / "test.tokens.npy", folder / "train.tokens.npy")
+    with pytest.raises(InputError, match="shard lead_sheet/train is missing or damaged"):
+        open_shard(tmp_path / "corpus", "lead_sheet", "train")
 
 
 def test_learning_rate_rises_then_falls_to_zero():

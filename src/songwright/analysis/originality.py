@@ -15,9 +15,8 @@ two bars.
 from __future__ import annotations
 
 import io
-import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,6 +153,9 @@ class OriginalityIndex:
             temporary.replace(path)
         except OSError as error:
             raise OutputError(f"{path}: the originality index cannot be written ({error.strerror})") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path) -> OriginalityIndex:
@@ -172,7 +174,9 @@ class OriginalityIndex:
                     np.split(arrays[f"{part}_hashes"], np.cumsum(arrays[f"{part}_lengths"])[:-1])
                     for part in ("melody", "piano")
                 )
-        except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        except InputError:
+            raise
+        except Exception as error:  # a damaged archive raises a dozen kinds, from BadZipFile to NotImplementedError
             raise InputError(f"{path}: not a readable originality index ({error.__class__.__name__})") from error
         return cls(melody, piano)
 

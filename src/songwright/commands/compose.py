@@ -11,8 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     from songwright.composition.plan import SongPlan
 
 AUDIO_FORMATS = ("wav", "flac", "mp3", "ogg", "none")
+# What the files of a song end in, those included that this run does not write: an earlier run may have left them.
+_SUFFIXES = (".mid", ".json", ".musicxml", ".svg", "-roll.svg", ".wav", ".flac", ".mp3", ".ogg")
 MAX_COUNT = 10_000
 
 
@@ -81,9 +82,9 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--seed must be from 0 to {2**32 - 1}, got {arguments.seed}")
     find_style(arguments.style, arguments.weights)
     if arguments.audio != "none":
-        from songwright.rendering.soundfont import find_soundfont
+        from songwright.rendering.soundfont import find_soundfont, read_soundfont
 
-        find_soundfont(arguments.soundfont)
+        read_soundfont(find_soundfont(arguments.soundfont))
     seed = arguments.seed if arguments.seed is not None else secrets.randbelow(10**6)
     seconds = arguments.seconds if arguments.minutes is None else arguments.minutes * 60
     wishes = {
@@ -105,7 +106,7 @@ def run(arguments: argparse.Namespace) -> None:
         soundfont=arguments.soundfont,
         asked={name: value for name, value in {**wishes, "seed": arguments.seed}.items() if value is not None},
     )
-    _refuse_overwriting(arguments.out, names, order, force=arguments.force)
+    _refuse_overwriting(arguments.out, names, force=arguments.force)
     with _staging(arguments.out) as folder:
         if arguments.count == 1:
             written = [_compose_one(plans[0], names[0], order, folder)]
@@ -130,13 +131,13 @@ def _suffixes(order: _Order) -> list[str]:
     return suffixes
 
 
-def _refuse_overwriting(out: Path, names: Sequence[str], order: _Order, *, force: bool) -> None:
+def _refuse_overwriting(out: Path, names: Sequence[str], *, force: bool) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out} is a file; choose a folder with --out")
     if force:
         return
     for name in names:
-        for suffix in _suffixes(order):
+        for suffix in _SUFFIXES:
             path = out / f"{name}{suffix}"
             if path.exists():
                 raise OutputError(f"{path} exists already; choose another --out, or add --force to replace it")
@@ -165,7 +166,7 @@ def _staging(out: Path) -> Generator[Path]:
 def _publish(folder: Path, out: Path, names: Sequence[str]) -> None:
     """Move finished files into place; what an earlier run left of these songs goes, so that all files fit together."""
     for name in names:
-        for suffix in (".mid", ".json", ".musicxml", ".svg", "-roll.svg", *(f".{audio}" for audio in AUDIO_FORMATS)):
+        for suffix in _SUFFIXES:
             source, target = folder / f"{name}{suffix}", out / f"{name}{suffix}"
             if source.exists():
                 os.replace(source, target)
@@ -190,19 +191,16 @@ def _compose_one(plan: SongPlan, name: str, order: _Order, folder: Path) -> dict
 def _compose_many(plans: Sequence[SongPlan], names: Sequence[str], order: _Order, folder: Path) -> list[dict[str, Any]]:
     from tqdm import tqdm
 
-    written: list[dict[str, Any]] = []
-    pool = ProcessPoolExecutor(min(os.cpu_count() or 1, len(plans)))
-    try:
-        futures = [pool.submit(_write_song, plan, name, order, folder) for plan, name in zip(plans, names, strict=True)]
-        with tqdm(total=len(plans), unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
-            for future in as_completed(futures):
-                written.append(future.result())
-                bar.update()
-    except BaseException:
-        pool.shutdown(wait=True, cancel_futures=True)
-        raise
-    pool.shutdown()
-    return written
+    from songwright.workers import run_in_processes
+
+    tasks = [(plan, name, order, folder) for plan, name in zip(plans, names, strict=True)]
+    # Closed before the folder goes: no process writes into it any longer.
+    with closing(run_in_processes(_write_song_of, tasks, num_workers=os.cpu_count() or 1, cuts_off=True)) as songs:
+        return list(tqdm(songs, total=len(tasks), unit=" songs", file=sys.stderr, leave=False, disable=None))
+
+
+def _write_song_of(task: tuple[SongPlan, str, _Order, Path]) -> dict[str, Any]:
+    return _write_song(*task)
 
 
 def _write_song(

@@ -17,11 +17,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write weights, originality index and description, and say where they are."""
     from songwright.errors import ConfigError
+    from songwright.tokens.packing import read_manifest
 
     try:
         from songwright.training.export import export_network, export_style
+        from songwright.training.trainer import load_network
     except ModuleNotFoundError as error:
         raise ConfigError(f"export needs {error.name}: pip install 'songwright[train]'") from error
+    # All that can be wrong is found before anything is written.
+    streams = [load_network(checkpoint)[1].stream for checkpoint in arguments.checkpoints]
+    read_manifest(arguments.corpus)
+    if len(set(streams)) < len(streams):
+        raise ConfigError(f"two checkpoints of the same kind ({streams[0]}): give one of each")
     written = [path for checkpoint in arguments.checkpoints for path in export_network(checkpoint, arguments.out)]
     written += export_style(arguments.corpus, arguments.out, description=arguments.description)
     for path in written:

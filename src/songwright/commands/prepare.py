@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -31,8 +32,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--workers must be at least 1, got {arguments.workers}")
     if out.exists() and not arguments.force:
         raise OutputError(f"{out} exists already; choose another --out, or add --force to replace it")
-    temporary = out.with_name(f".{out.name}.tmp")
+    target = out.resolve()
+    temporary, old = (target.parent / f".{target.name}.{os.getpid()}.{name}" for name in ("tmp", "old"))
     try:
+        # Only a corpus, or an empty folder, is replaced: the folder goes with all that is in it.
+        if out.exists() and not (out / "manifest.json").is_file() and not (out.is_dir() and not os.listdir(out)):
+            raise OutputError(f"{out} is no corpus, so it is not replaced; choose another --out")
         temporary.mkdir(parents=True, exist_ok=True)
         with tqdm(desc="prepare", unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
 
@@ -43,13 +48,16 @@ def run(arguments: argparse.Namespace) -> None:
             manifest = prepare_pop909(
                 arguments.path, temporary, labels=arguments.labels, num_workers=arguments.workers, progress=progress
             )
-        if out.exists():
-            shutil.rmtree(out)
-        temporary.rename(out)
+        if target.exists():
+            target.rename(old)
+        temporary.rename(target)
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not target.exists():
+            old.rename(target)
+        for folder in (temporary, old):
+            shutil.rmtree(folder, ignore_errors=True)
     songs, left_out = manifest["songs"], manifest["left_out"]
     print(f"{sum(map(len, songs.values()))} songs: " + ", ".join(f"{len(ids)} {split}" for split, ids in songs.items()))
     for name, stream in manifest["streams"].items():

@@ -35,5 +35,13 @@ def run(arguments: argparse.Namespace) -> None:
     out: Path = arguments.out or Path("runs") / arguments.config.stem
     if (out / "last.pt").exists() and not arguments.resume:
         raise OutputError(f"{out} holds a run already; add --resume to go on with it, or choose another --out")
-    Trainer(config, arguments.corpus, out, report=lambda line: print(line, flush=True), resume=arguments.resume).train()
+    try:
+        trainer = Trainer(
+            config, arguments.corpus, out, report=lambda line: print(line, flush=True), resume=arguments.resume
+        )
+        trainer.train()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error}); choose another --out") from error
     print(f"checkpoints in {out}: best.pt (lowest held-out loss), last.pt")

@@ -24,7 +24,7 @@ from songwright.composition.ending import MAX_ENDINGS, failed_ending
 from songwright.composition.plan import SongPlan
 from songwright.composition.weights import PRECISIONS, STREAMS, Style, find_style
 from songwright.engine.session import Decoder
-from songwright.errors import ConfigError
+from songwright.errors import ConfigError, WeightsError
 from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BAR
 from songwright.score.lead_sheet import LeadSheet
 from songwright.score.pitch import Key
@@ -93,8 +93,8 @@ class Composer:
 
     Raises
     ------
-    ConfigError, WeightsError
-        If the style is unknown, or its weights are missing, damaged or of another version.
+    ConfigError, WeightsError, InputError
+        If the style is unknown, or its weights or its originality index are missing, damaged or of another version.
     """
 
     def __init__(self, style: str = "pop", *, precision: str = "int8", weights: Path | None = None) -> None:
@@ -164,16 +164,16 @@ class Composer:
     def _writer(self, stream: str, new_state: Callable[[], SequenceState], plan: SongPlan, room: int) -> Writer:
         is_melody = stream == "lead_sheet"
         tokenizer = lead_sheet if is_melody else arrangement
-        decoder = Decoder(
-            self.style.weights(stream, self.precision),
-            max_length=room,
-            expected_fingerprint=tokenizer.VOCABULARY.fingerprint,
-        )
+        layout = LEAD_SHEET_CHANNELS if is_melody else ARRANGEMENT_CHANNELS
+        path = self.style.weights(stream, self.precision)
+        decoder = Decoder(path, max_length=room, expected_fingerprint=tokenizer.VOCABULARY.fingerprint)
+        if tuple(decoder.metadata.get("channel_sizes", ())) != layout.sizes:
+            raise WeightsError(f"{path}: trained with other side channels; train again or use this version's weights")
         return Writer(
             decoder,
             new_state,
             np.random.default_rng([plan.seed, _LEAD_SHEET_STREAM if is_melody else _ARRANGEMENT_STREAM]),
-            layout=LEAD_SHEET_CHANNELS if is_melody else ARRANGEMENT_CHANNELS,
+            layout=layout,
             vocabulary=tokenizer.VOCABULARY,
             config=LEAD_SHEET_SAMPLING if is_melody else ARRANGEMENT_SAMPLING,
             bar_token=tokenizer.BAR,

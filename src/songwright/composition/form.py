@@ -46,14 +46,11 @@ _MAX_INSTRUMENTAL_SHARE = 0.5
 
 @functools.cache
 def load_statistics(style: str) -> dict[str, Any]:
-    """Return the statistics of a style as `training.forms.learn_forms` wrote them.
-
-    Raises
-    ------
-    FileNotFoundError
-        If no statistics of the style are shipped.
-    """
-    file = importlib.resources.files("songwright.composition") / f"{style}_forms.json"
+    """Return the statistics of a style as `training.forms.learn_forms` wrote them; pop's where it has none."""
+    folder = importlib.resources.files("songwright.composition")
+    file = folder / f"{style}_forms.json"
+    if not style.isidentifier() or not file.is_file():
+        file = folder / "pop_forms.json"
     return json.loads(file.read_text(encoding="utf-8"))
 
 

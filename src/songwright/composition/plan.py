@@ -78,7 +78,7 @@ def plan_song(
     Parameters
     ----------
     style : str
-        Style whose statistics are drawn from.
+        Style whose statistics are drawn from; pop's, if it has none of its own.
     seconds : float, optional
         Wished duration, 10 to 900; the song comes within one bar of it. 180 by default, unless `num_bars` or
         `form` decides it.
@@ -108,10 +108,7 @@ def plan_song(
     """
     if seed < 0:
         raise InputError(f"seed {seed} is negative: choose 0 or a positive whole number")
-    try:
-        statistics = load_statistics(style if style.isidentifier() else "")
-    except FileNotFoundError:
-        raise InputError(f"no style {style!r} is known: use pop") from None
+    statistics = load_statistics(style)
     if seconds is not None and not SECONDS_RANGE[0] <= seconds <= SECONDS_RANGE[1]:
         raise InputError(f"a song lasts from 10 seconds to 15 minutes: {seconds:g} seconds cannot be composed")
     if tempo_qpm is not None and not TEMPO_RANGE[0] <= tempo_qpm <= TEMPO_RANGE[1]:

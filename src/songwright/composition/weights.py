@@ -50,7 +50,7 @@ def list_styles(root: Path | None = None) -> list[Style]:
     Raises
     ------
     WeightsError
-        If a style's description is damaged.
+        If there is none, or a style's description is damaged.
     """
     styles: list[Style] = []
     for path in sorted((root or weights_root()).glob("*/style.json")):
@@ -59,6 +59,9 @@ def list_styles(root: Path | None = None) -> list[Style]:
             styles.append(Style(path.parent.name, str(values["description"]), path.parent))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{path}: damaged; install songwright again") from error
+    if not styles:
+        advice = "name the folder that holds your styles" if root else "install songwright again"
+        raise WeightsError(f"no trained weights in {root or weights_root()}; {advice}")
     return styles
 
 
@@ -73,8 +76,6 @@ def find_style(name: str, root: Path | None = None) -> Style:
         If the style is unknown.
     """
     styles = list_styles(root)
-    if not styles:
-        raise WeightsError(f"no trained weights in {root or weights_root()}; install songwright again")
     for style in styles:
         if style.name == name:
             return style

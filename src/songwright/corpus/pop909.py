@@ -101,7 +101,9 @@ def load_song(song_dir: Path, labels_dir: Path) -> LabelledSong:
     form = _read_form(labels_dir / "human_label1.txt")
     chords, chord_beats = _read_chords(labels_dir / "finalized_chord.txt")
     melody = _read_melody(labels_dir / "melody.txt")
-    tempo_qpm = float(_read_text(labels_dir / "tempo.txt").split()[0])
+    tempo_qpm = float(read_numbers(labels_dir / "tempo.txt", 1)[:1].sum())
+    if tempo_qpm <= 0:
+        raise InputError(f"{labels_dir / 'tempo.txt'}: expected a tempo in quarter notes per minute")
     if abs(chord_beats / 4 - form.num_bars) > MAX_BAR_MISMATCH:
         raise InputError(f"{song_id}: the form has {form.num_bars} bars, the chords {chord_beats / 4:g}")
     form = _with_last_bars(form, -(-chord_beats // 4))
@@ -110,6 +112,8 @@ def load_song(song_dir: Path, labels_dir: Path) -> LabelledSong:
     melody = _clip(melody, end_step)
     if len(melody) < 16:
         raise InputError(f"{song_id}: the melody has only {len(melody)} notes")
+    if not chords:
+        raise InputError(f"{song_id}: there are no chords")
     piano, aligned = _read_piano(song_dir, melody, end_step)
 
     keys = _phrase_keys(_read_keys(labels_dir / "analyzed_key.txt"), form, melody, chords)
@@ -144,12 +148,21 @@ def _beats_per_bar(path: Path) -> int:
 
 
 def read_numbers(path: Path, num_columns: int) -> NDArray[np.float64]:
-    """Return the first columns of a table of numbers, shape (num_lines, num_columns)."""
+    """Return the first columns of a table of numbers, shape (num_lines, num_columns).
+
+    Raises
+    ------
+    InputError
+        If the file cannot be read, or a line has too few numbers or one that is not finite.
+    """
+    rows = [line.split()[:num_columns] for line in _read_text(path).splitlines() if line.strip()]
     try:
-        rows = [line.split()[:num_columns] for line in _read_text(path).splitlines() if line.strip()]
-        return np.array(rows, dtype=np.float64).reshape(-1, num_columns)
+        table = np.array(rows, dtype=np.float64) if rows else np.empty((0, num_columns))
+        if table.shape[1] != num_columns or not np.isfinite(table).all():
+            raise ValueError("a number is missing")
     except ValueError as error:
         raise InputError(f"{path}: expected {num_columns} columns of numbers; restore the published file") from error
+    return table
 
 
 def _read_form(path: Path) -> Form:
@@ -171,7 +184,10 @@ def _with_last_bars(form: Form, num_bars: int) -> Form:
     if not 0 < missing <= MAX_BAR_MISMATCH:
         return form
     *others, last = form.phrases
-    return Form((*others, last._replace(num_bars=last.num_bars + missing)))
+    try:
+        return Form((*others, last._replace(num_bars=last.num_bars + missing)))
+    except ValueError:  # a phrase as long as phrases may be
+        return form
 
 
 def _read_chords(path: Path) -> tuple[list[ChordChange], int]:
@@ -196,7 +212,10 @@ def _read_chords(path: Path) -> tuple[list[ChordChange], int]:
 
 
 def _read_melody(path: Path) -> NDArray[np.void]:
-    table = read_numbers(path, 2).astype(np.int64)
+    table = read_numbers(path, 2)
+    if table.size and not (table.min() >= 0 and table.max() < 2**15):
+        raise InputError(f"{path}: expected pitches and lengths in sixteenths; restore the published file")
+    table = table.astype(np.int64)
     pitch, length = table[:, 0], table[:, 1] * STEPS_PER_SIXTEENTH
     onset = np.cumsum(length) - length
     sounding = pitch > 0
@@ -287,6 +306,8 @@ def _read_piano(song_dir: Path, melody: NDArray[np.void], end_step: int) -> tupl
     """Return the PIANO track on the labels' bars, and the share of melody notes that agree."""
     score = read_midi(song_dir / f"{song_dir.name}.mid")
     beat_times = read_numbers(song_dir / "beat_midi.txt", 1)[:, 0]
+    if (np.diff(beat_times) <= 0).any():
+        raise InputError(f"{song_dir / 'beat_midi.txt'}: the beats are not in order; restore the published file")
     midi_melody, piano_track = score.track("MELODY"), score.track("PIANO")
     if midi_melody is None or piano_track is None or len(beat_times) < 8:
         raise InputError(f"{song_dir.name}: expected tracks MELODY and PIANO and at least 8 beats")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from songwright.errors import OutputError
@@ -24,4 +25,5 @@ def write_whole(path: str | os.PathLike[str], data: bytes) -> None:
     except OSError as error:
         raise OutputError(f"{file} cannot be written ({error.strerror}): choose a folder you can write in.") from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # where nothing can be written, there is nothing to remove
+            temporary.unlink(missing_ok=True)

@@ -208,6 +208,8 @@ def _render_in_process(font: bytes, midi: bytes) -> bytes:
     # midirenderer holds the interpreter's lock, so threads do not help; a bare interpreter starts in 0.03 s.
     command = [sys.executable, "-P", "-c", _WORKER]
     done = subprocess.run(command, input=struct.pack("<Q", len(font)) + font + midi, capture_output=True, check=False)
+    if done.returncode < 0:  # by a signal, such as Ctrl-C: what stopped it there would stop us here
+        raise SongwrightError(f"the synthesizer was stopped (signal {-done.returncode}): run the command again")
     return done.stdout if done.returncode == 0 else _render_here(font, midi)
 
 

@@ -86,11 +86,11 @@ class Key:
         >>> Key.parse("A minor"), Key.parse("Gb:maj").name
         (Key(tonic=9, is_minor=True), 'Gb major')
         """
-        match = re.fullmatch(r"\s*([A-Ga-g][#b♯♭]*)(?:\s*[: ]?\s*(major|minor|maj|min|M|m))?\s*", text)
+        match = re.fullmatch(r"\s*([A-Ga-g][#b♯♭]*)(?:\s*[: ]?\s*((?i:major|minor|maj|min)|M|m))?\s*", text)
         if match is None:
             raise ValueError(f"not a key: {text!r}")
         name, mode = match.groups()
-        return cls(pitch_class_from_name(name), mode in ("minor", "min", "m"))
+        return cls(pitch_class_from_name(name), mode is not None and (mode == "m" or mode.lower().startswith("min")))
 
     @property
     def fifths(self) -> int:

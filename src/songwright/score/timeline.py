@@ -1,4 +1,4 @@
-"""Ticks, beats and seconds of a score. A beat here is a quarter note."""
+"""Ticks and seconds of a score."""
 
 from __future__ import annotations
 
@@ -8,16 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from songwright.score.elements import Score
 
 DEFAULT_TEMPO_QPM = 120.0  # a MIDI file without tempo
-
-
-def ticks_to_beats(score: Score, tick: ArrayLike) -> NDArray[np.float64]:
-    """Return ticks as quarter notes from the start."""
-    return np.asarray(tick, dtype=np.float64) / score.ticks_per_quarter
-
-
-def beats_to_ticks(score: Score, beat: ArrayLike) -> NDArray[np.int64]:
-    """Return quarter notes from the start as the nearest ticks."""
-    return np.rint(np.asarray(beat, dtype=np.float64) * score.ticks_per_quarter).astype(np.int64)
 
 
 def _tempo_map(score: Score) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

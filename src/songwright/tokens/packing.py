@@ -17,7 +17,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -38,6 +37,7 @@ from songwright.tokens.channels import NUM_REFERENCES, ChannelLayout, SongContex
 from songwright.tokens.lead_sheet_state import CHANNELS as LEAD_SHEET_CHANNELS
 from songwright.tokens.lead_sheet_state import LeadSheetState
 from songwright.tokens.vocabulary import Vocabulary
+from songwright.workers import run_in_processes
 
 SPLITS = ("train", "validation", "test")
 FORMAT_VERSION = 1
@@ -131,15 +131,15 @@ def _prepare_song(paths: tuple[Path, Path]) -> _Prepared:
 
 
 def find_labels(root: Path, labels: Path | None) -> Path:
-    """Return the folder of phrase labels: the one given, or one beside POP909 by its usual names.
+    """Return the folder of phrase labels: the one given, or one beside POP909 or beside its clone, by its usual names.
 
     Raises
     ------
     InputError
         If there is none.
     """
-    beside = root.parent
-    usual = [beside / "POP909-phrases", beside / "hierarchical-structure-analysis" / "POP909"]
+    names = ("POP909-phrases", "hierarchical-structure-analysis/POP909")
+    usual = [folder / name for folder in root.resolve().parents[:2] for name in names]
     for candidate in [labels] if labels else usual:
         if any(candidate.glob("*/human_label1.txt")):
             return candidate
@@ -230,8 +230,7 @@ def _run(tasks: Sequence[tuple[Path, Path]], workers: int) -> Iterable[_Prepared
     if workers == 1:
         yield from map(_prepare_song, tasks)
         return
-    with ProcessPoolExecutor(workers) as pool:
-        yield from pool.map(_prepare_song, tasks, chunksize=4)
+    yield from run_in_processes(_prepare_song, tasks, num_workers=workers, chunk_size=4)
 
 
 def write_shard(prefix: Path, sequences: Sequence[Sequence3], stream: Stream) -> None:
@@ -295,13 +294,14 @@ def open_shard(corpus: Path, stream: str, split: str) -> Shard:
         If a file of the shard is missing or damaged.
     """
     try:
-        return Shard(
-            *(
-                np.load(corpus / stream / f"{split}.{name}.npy", mmap_mode="r")
-                for name in ("tokens", "channels", "hints", "starts")
-            )
-        )
-    except (OSError, ValueError) as error:
+        arrays = [
+            np.load(corpus / stream / f"{split}.{name}.npy", mmap_mode="r")
+            for name in ("tokens", "channels", "hints", "starts")
+        ]
+        if {len(array) for array in arrays[:3]} != {int(arrays[3][-1])}:
+            raise ValueError("the arrays differ in length")
+    except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
         raise InputError(
             f"{corpus}: shard {stream}/{split} is missing or damaged; run songwright prepare again"
         ) from error
+    return Shard(*arrays)

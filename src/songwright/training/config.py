@@ -22,6 +22,16 @@ class OptimizerConfig:
     average_decay: float = 0.998
     """Decay of the running average of the weights, which is what validation and export use."""
 
+    def __post_init__(self) -> None:
+        for name in ("learning_rate", "clip_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise ValueError(f"{name} must be above 0, got {getattr(self, name)}")
+        for name in ("weight_decay", "warmup_steps"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
+        if not 0 <= self.average_decay < 1:
+            raise ValueError(f"average_decay must be from 0 to 1, got {self.average_decay}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingConfig:
@@ -52,7 +62,8 @@ class TrainingConfig:
         for name in ("num_steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        if self.minutes < 0:
-            raise ValueError(f"minutes must not be negative, got {self.minutes}")
+        for name in ("minutes", "seed", "num_threads"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must not be negative, got {getattr(self, name)}")
         if not 0 <= self.channel_dropout < 1:
             raise ValueError(f"channel_dropout must be from 0 to 1, got {self.channel_dropout}")

@@ -74,7 +74,7 @@ def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precisi
     """
     network, config = load_network(checkpoint)
     stream = STREAMS[config.stream]
-    step = int(load_checkpoint(checkpoint, stream=stream)["step"])
+    step = int(load_checkpoint(checkpoint, stream=stream).get("step", 0))
     try:
         import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
     except ImportError as error:
@@ -151,7 +151,7 @@ def _figures(log: Path, step: int) -> dict[str, float]:
         return {name: float(value) for name, value in rows[-1].items() if name != "step"} if rows else {}
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (OSError, TypeError, ValueError, csv.Error) as error:
         raise InputError(
             f"{log}: not a readable training log ({error}); move it away to export without figures"
         ) from None

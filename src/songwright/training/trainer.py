@@ -6,6 +6,7 @@ import csv
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,12 @@ import torch
 import torch.nn.functional as F
 
 from songwright.config import from_mapping
-from songwright.errors import InputError, SongwrightError
+from songwright.errors import InputError, OutputError, TrainingError
 from songwright.model.transformer import Transformer, TransformerConfig
 from songwright.tokens.packing import NUM_REFERENCES, STREAMS, Stream, open_shard, read_manifest
 from songwright.training.batches import IGNORED, WindowSampler, evaluation_batches
 from songwright.training.config import TrainingConfig
 from songwright.training.validation import validate
-
-
-class TrainingError(SongwrightError):
-    """Training cannot go on."""
 
 
 def build_network(config: TrainingConfig) -> Transformer:
@@ -166,10 +163,11 @@ class Trainer:
                 self.report(
                     "  ".join([f"step {self.step}", *(f"{name} {value:.3f}" for name, value in figures.items())])
                 )
-                self._save(self.out / "last.pt")
+                # The best first: a run that is resumed from last.pt then knows how good best.pt is.
                 if figures["nats_per_token"] < self.best:
                     self.best = figures["nats_per_token"]
                     self._save(self.out / "best.pt")
+                self._save(self.out / "last.pt")
         return figures
 
     @property
@@ -229,15 +227,24 @@ class Trainer:
             "torch_rng": torch.get_rng_state(),
         }
         temporary = path.with_name(f".{path.name}.tmp")
-        torch.save(state, temporary)
-        os.replace(temporary, path)
+        try:
+            torch.save(state, temporary)
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
+            raise OutputError(f"{path}: the checkpoint cannot be written; free some space and --resume") from error
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
 
     def _load(self, path: Path) -> None:
         state = load_checkpoint(path, stream=self.stream)
-        self.network.load_state_dict(state["network"])
-        self.average.load_state_dict(state["average"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
+        try:
+            self.network.load_state_dict(state["network"])
+            self.average.load_state_dict(state["average"])
+            for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+                optimizer.load_state_dict(saved)
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise InputError(f"{path}: of a network of other sizes; resume with the config of that run") from error
         self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
         self.sampler.restore(state["sampler"])
         torch.set_rng_state(state["torch_rng"])
@@ -257,15 +264,26 @@ def load_checkpoint(path: Path, *, stream: Stream | None = None) -> dict[str, An
         raise InputError(f"{path}: no checkpoint here; train first, or leave out --resume") from error
     except Exception as error:  # torch raises many kinds for a damaged file
         raise InputError(f"{path}: not a readable checkpoint; use best.pt or an earlier one") from error
+    if not isinstance(state, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise InputError(f"{path}: not a readable checkpoint; use best.pt or an earlier one")
     if stream is not None and state.get("fingerprint") != stream.vocabulary.fingerprint:
         raise InputError(f"{path}: trained with another vocabulary than {stream.name} of this version; train anew")
     return state
 
 
 def load_network(path: Path) -> tuple[Transformer, TrainingConfig]:
-    """Return the averaged network of a checkpoint, ready to evaluate, and the run's config."""
+    """Return the averaged network of a checkpoint, ready to evaluate, and the run's config.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If the file is missing or damaged, or of another version.
+    """
     state = load_checkpoint(path)
-    config = from_mapping(TrainingConfig, state["config"], where=str(path))
-    network = build_network(config)
-    network.load_state_dict(state["average"])
+    try:
+        config = from_mapping(TrainingConfig, state["config"], where=str(path))
+        network = build_network(config)
+        network.load_state_dict(state["average"])
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
+        raise InputError(f"{path}: no checkpoint of this version of songwright; train anew") from error
     return network.eval(), config

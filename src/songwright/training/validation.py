@@ -38,7 +38,7 @@ def validate(network: Transformer, batches: Iterable[Batch], stream: Stream) -> 
     """
     was_training = network.training
     network.eval()
-    groups = torch.from_numpy(token_groups(stream))
+    groups = torch.from_numpy(token_groups(stream)).to(next(network.parameters()).device)
     occurrence_column = stream.channels.names.index("occurrence")
     occurrence_base = stream.channels.offsets[occurrence_column]
     total = np.zeros((2, len(_GROUPS)))

@@ -41,4 +41,4 @@ bench: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python benchmarks/tokenizing.py
 
 clean:
-	rm -rf .venv out
+	rm -rf .venv

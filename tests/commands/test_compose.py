@@ -182,6 +182,15 @@ def test_damaged_weights_are_named(own_weights, tmp_path, capsys):
     assert "damaged" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
 
 
+def test_a_single_changed_bit_of_the_weights_is_noticed(own_weights, tmp_path, capsys):
+    path = own_weights / "pop" / "lead_sheet.int8.onnx"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    assert "damaged" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_weights_of_another_network_are_refused(own_weights, tmp_path, capsys):
     shutil.copy(own_weights / "pop" / "arrangement.int8.onnx", own_weights / "pop" / "lead_sheet.int8.onnx")
     assert "vocabulary" in refused(capsys, "compose", *QUICK, "--out", tmp_path / "out")

@@ -74,7 +74,7 @@ def test_a_corrupt_file_leaves_its_song_out_and_says_so(tiny_pop909, tmp_path, c
     (tmp_path / "x" / "POP909" / "002" / "002.mid").write_bytes(b"MThd\x00\x00")
     assert run("prepare", tmp_path / "x" / "POP909", "--out", tmp_path / "corpus", "--workers", 1) == 0
     printed = capsys.readouterr().out
-    assert "1 songs left out" in printed
+    assert "left out: 1" in printed
     assert "002.mid" in printed
 
 

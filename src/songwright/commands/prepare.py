@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     for name, stream in manifest["streams"].items():
         print(f"{name}: {sum(stream['tokens'].values()):,} tokens")
     if left_out:
-        print(f"{len(left_out)} songs left out:")
+        print(f"left out: {len(left_out)}")
         for reason in left_out.values():
             print(f"  {reason}")
     print(f"corpus in {out}")

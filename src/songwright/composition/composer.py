@@ -36,7 +36,7 @@ from songwright.tokens.channels import SongContext
 from songwright.tokens.lead_sheet_state import CHANNELS as LEAD_SHEET_CHANNELS
 from songwright.tokens.lead_sheet_state import LeadSheetState
 
-LEAD_SHEET_SAMPLING = SamplingConfig()
+LEAD_SHEET_SAMPLING = SamplingConfig(cutoff=0.005)
 ARRANGEMENT_SAMPLING = SamplingConfig(cutoff=0.004)
 
 MAX_SHARED_NOTES = 19
@@ -103,6 +103,7 @@ class Composer:
         self.style: Style = find_style(style, weights)
         self.precision = precision
         self._index = OriginalityIndex.load(self.style.originality_index)
+        self.style.check(self.style.originality_index)
 
     @property
     def fingerprint(self) -> str:
@@ -169,6 +170,7 @@ class Composer:
         decoder = Decoder(path, max_length=room, expected_fingerprint=tokenizer.VOCABULARY.fingerprint)
         if tuple(decoder.metadata.get("channel_sizes", ())) != layout.sizes:
             raise WeightsError(f"{path}: trained with other side channels; train again or use this version's weights")
+        self.style.check(path)
         return Writer(
             decoder,
             new_state,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -23,11 +25,25 @@ class Style:
     name, description : str
     path : Path
         Holds `style.json`, `originality.npz`, and for each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
+    checksums : mapping of str to str
+        SHA-256 of each of these files, by name.
     """
 
     name: str
     description: str
     path: Path
+    checksums: Mapping[str, str]
+
+    def check(self, path: Path) -> None:
+        """Compare one of the style's files with its checksum.
+
+        Raises
+        ------
+        WeightsError
+            If they differ, which no other check would see for a changed bit.
+        """
+        if hashlib.sha256(path.read_bytes()).hexdigest() != self.checksums.get(path.name):
+            raise WeightsError(f"{path}: damaged (its checksum is not that of style.json); install or export it again")
 
     @property
     def originality_index(self) -> Path:
@@ -56,7 +72,7 @@ def list_styles(root: Path | None = None) -> list[Style]:
     for path in sorted((root or weights_root()).glob("*/style.json")):
         try:
             values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-            styles.append(Style(path.parent.name, str(values["description"]), path.parent))
+            styles.append(Style(path.parent.name, str(values["description"]), path.parent, dict(values["sha256"])))
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise WeightsError(f"{path}: damaged; install songwright again") from error
     if not styles:

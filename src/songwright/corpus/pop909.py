@@ -35,6 +35,8 @@ from songwright.score.pitch import Key
 from songwright.score.song import Song
 from songwright.score.timeline import ticks_to_seconds
 
+_NEAREST_DURATION = np.array(DURATION_STEPS)[DURATION_OF_STEPS]
+
 MIN_ALIGNED = 0.8
 """Share of melody notes of the MIDI file that must fall where the labels have them, for the piano to be used."""
 MAX_BAR_MISMATCH = 2
@@ -155,11 +157,13 @@ def read_numbers(path: Path, num_columns: int) -> NDArray[np.float64]:
     InputError
         If the file cannot be read, or a line has too few numbers or one that is not finite.
     """
-    rows = [line.split()[:num_columns] for line in _read_text(path).splitlines() if line.strip()]
+    rows = [line.split(None, num_columns)[:num_columns] for line in _read_text(path).splitlines() if line.strip()]
     try:
-        table = np.array(rows, dtype=np.float64) if rows else np.empty((0, num_columns))
-        if table.shape[1] != num_columns or not np.isfinite(table).all():
+        if any(len(row) != num_columns for row in rows):
             raise ValueError("a number is missing")
+        table = np.array([float(word) for row in rows for word in row]).reshape(-1, num_columns)
+        if not np.isfinite(table).all():
+            raise ValueError("a number is not finite")
     except ValueError as error:
         raise InputError(f"{path}: expected {num_columns} columns of numbers; restore the published file") from error
     return table
@@ -292,14 +296,17 @@ def quantize_track(score: Score, track: Track, beat_times: NDArray[np.floating])
     Onsets are moved by whole bars to be positive, durations rounded to the nearest known value.
     """
     notes = track.notes
-    onset_second = ticks_to_seconds(score, notes["onset_tick"])
-    offset_second = ticks_to_seconds(score, notes["onset_tick"] + notes["duration_tick"])
-    lead_in = 4 * np.ceil(max(0.0, -float(beats_of_seconds(onset_second[:1], beat_times)[0]) / 4)) if len(notes) else 0
-    onset_beat = np.maximum(beats_of_seconds(onset_second, beat_times) + lead_in, 0)
-    offset_beat = beats_of_seconds(offset_second, beat_times) + lead_in
+    if not len(notes):
+        return np.empty(0, dtype=GRID_NOTE_DTYPE)
+    ends = np.concatenate([notes["onset_tick"], notes["onset_tick"] + notes["duration_tick"]])
+    beats = beats_of_seconds(ticks_to_seconds(score, ends), beat_times)
+    lead_in = 4 * np.ceil(max(0.0, -float(beats[0]) / 4))  # notes are sorted: the first is the earliest
+    onset_beat, offset_beat = np.split(beats + lead_in, 2)
+    onset_beat = np.maximum(onset_beat, 0)
     onset = quantize_onsets(onset_beat) - int(lead_in) * STEPS_PER_BEAT
-    length = np.clip(np.rint((offset_beat - onset_beat) * STEPS_PER_BEAT), 1, DURATION_STEPS[-1]).astype(np.int64)
-    return grid_notes(onset, np.array(DURATION_STEPS)[DURATION_OF_STEPS[length]], notes["pitch"])
+    length = np.rint((offset_beat - onset_beat) * STEPS_PER_BEAT).astype(np.int64)
+    length = np.minimum(np.maximum(length, 1), DURATION_STEPS[-1])
+    return grid_notes(onset, _NEAREST_DURATION[length], notes["pitch"])
 
 
 def _read_piano(song_dir: Path, melody: NDArray[np.void], end_step: int) -> tuple[NDArray[np.void], float]:

@@ -73,7 +73,13 @@ def note_array(notes: Iterable[tuple[int, ...]]) -> NDArray[np.void]:
 
 def sort_notes(notes: NDArray[np.void]) -> NDArray[np.void]:
     """Return the notes ordered by onset, then pitch, then duration."""
-    return notes[np.lexsort((notes["duration_tick"], notes["pitch"], notes["onset_tick"]))]
+    # One key sorts several times as fast as three; the third only matters where two notes share the others.
+    key = notes["onset_tick"].astype(np.int64) * 128 + notes["pitch"]
+    order = np.argsort(key, kind="stable")
+    ordered = key[order]
+    if (ordered[1:] == ordered[:-1]).any():
+        order = np.lexsort((notes["duration_tick"], key))
+    return notes.take(order)
 
 
 @dataclass(frozen=True, eq=False)

@@ -43,7 +43,7 @@ def grid_notes(
     """Return notes on the grid as one structured array sorted by (onset, pitch)."""
     notes = np.empty(len(onset_step), dtype=GRID_NOTE_DTYPE)
     notes["onset_step"], notes["duration_step"], notes["pitch"] = onset_step, duration_step, pitch
-    return notes[np.lexsort((notes["pitch"], notes["onset_step"]))]
+    return notes[np.argsort(notes["onset_step"].astype(np.int64) * 128 + notes["pitch"], kind="stable")]
 
 
 def quantize_onsets(onset_beat: NDArray[np.floating]) -> NDArray[np.int32]:

@@ -22,8 +22,10 @@ def _tempo_map(score: Score) -> tuple[NDArray[np.float64], NDArray[np.float64], 
 
 def ticks_to_seconds(score: Score, tick: ArrayLike) -> NDArray[np.float64]:
     """Return the instant of each tick in seconds, through all tempo changes."""
-    ticks, seconds, pace = _tempo_map(score)
     values = np.asarray(tick, dtype=np.float64)
+    if len(score.tempos) == 1 and score.tempos[0].tick == 0:
+        return values * (60.0 / (score.tempos[0].tempo_qpm * score.ticks_per_quarter))
+    ticks, seconds, pace = _tempo_map(score)
     index = np.maximum(np.searchsorted(ticks, values, side="right") - 1, 0)
     return seconds[index] + (values - ticks[index]) * pace[index]
 

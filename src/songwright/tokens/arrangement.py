@@ -47,37 +47,32 @@ def encode(notes: NDArray[np.void], num_bars: int) -> NDArray[np.int16]:
         vocabulary moved by octaves; of notes that then share onset and pitch the longest stays.
     num_bars : int
     """
-    bar, step = np.divmod(notes["onset_step"].astype(np.int64), STEPS_PER_BAR)
+    onset = notes["onset_step"].astype(np.int64)
+    bar = onset // STEPS_PER_BAR
+    step = onset - bar * STEPS_PER_BAR
     position = POSITION_OF_STEP[step].astype(np.int64)
-    duration = DURATION_OF_STEPS[np.clip(notes["duration_step"], 0, DURATION_STEPS[-1])].astype(np.int64)
+    duration = DURATION_OF_STEPS[np.minimum(notes["duration_step"], DURATION_STEPS[-1])].astype(np.int64)
     pitch = notes["pitch"].astype(np.int64)
     pitch += 12 * (np.maximum(0, -((pitch - LOWEST_PITCH) // 12)) - np.maximum(0, -((HIGHEST_PITCH - pitch) // 12)))
     key = (bar * NUM_POSITIONS + position) * 128 + pitch
-    order = np.lexsort((-duration, key))
+    order = np.argsort(key * len(DURATION_STEPS) - duration)
     key = key[order]
     first = np.concatenate([[True], key[1:] != key[:-1]]) if len(key) else np.zeros(0, bool)
     order, key = order[first], key[first]
     slot = key // 128
-    new_slot = np.concatenate([[True], slot[1:] != slot[:-1]]) if len(slot) else np.zeros(0, bool)
-    # Sort key: each slot owns 1024 places from its bar line on: position 1, then pitch and duration in pairs.
-    bars = np.arange(num_bars)
-    keys = np.concatenate(
-        [
-            bars * NUM_POSITIONS * 1024,
-            slot[new_slot] * 1024 + 1,
-            slot * 1024 + 2 + (key % 128) * 2,
-            slot * 1024 + 3 + (key % 128) * 2,
-        ]
-    )
-    tokens = np.concatenate(
-        [
-            np.full(num_bars, BAR),
-            POS_0 + position[order][new_slot],
-            PITCH_0 + pitch[order] - LOWEST_PITCH,
-            DUR_0 + duration[order],
-        ]
-    )
-    return np.concatenate([[BOS], tokens[np.argsort(keys, kind="stable")], [EOS]]).astype(np.int16)
+    is_new_slot = np.concatenate([[True], slot[1:] != slot[:-1]]) if len(slot) else np.zeros(0, bool)
+    slots_so_far = np.cumsum(is_new_slot)
+    # Where each note's pitch goes: after BOS, its bar lines, the onsets so far, and two tokens for each note before.
+    place = 2 + slot // NUM_POSITIONS + slots_so_far + 2 * np.arange(len(slot))
+    notes_before = np.searchsorted(slot, np.arange(num_bars) * NUM_POSITIONS)
+    slots_before = np.concatenate([[0], slots_so_far])[notes_before]
+    tokens = np.empty(2 + num_bars + int(is_new_slot.sum()) + 2 * len(slot), dtype=np.int16)
+    tokens[0], tokens[-1] = BOS, EOS
+    tokens[1 + np.arange(num_bars) + slots_before + 2 * notes_before] = BAR
+    tokens[place[is_new_slot] - 1] = POS_0 + slot[is_new_slot] % NUM_POSITIONS
+    tokens[place] = PITCH_0 + key % 128 - LOWEST_PITCH
+    tokens[place + 1] = DUR_0 + duration[order]
+    return tokens
 
 
 def decode(token_ids: Iterable[int]) -> NDArray[np.void]:

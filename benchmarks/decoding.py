@@ -6,7 +6,7 @@ top-p .95 from the whole vocabulary, keep a KV cache, and use the same number of
 Sides take turns, and ratios are taken within a round: by the clock, and by processor time, which other work on the
 machine disturbs less.
 
-    python benchmarks/decoding.py [--tokens 2048] [--batch 1 8] [--threads 1] [--json FILE]
+    python benchmarks/decoding.py [--tokens 2048] [--batch 1] [--threads 1] [--json FILE]
 """
 
 from __future__ import annotations
@@ -200,7 +200,7 @@ def measure(name: str, shape: dict[str, int], arguments: argparse.Namespace, fol
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tokens", type=int, default=2048)
-    parser.add_argument("--batch", type=int, nargs="+", default=[1, 8])
+    parser.add_argument("--batch", type=int, nargs="+", default=[1])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--shapes", nargs="+", choices=sorted(SHAPES), default=list(SHAPES))

@@ -24,6 +24,7 @@ def test_songs_are_valid_and_in_their_key(composer):
         assert (sheet.key, sheet.form, sheet.tempo_qpm) == (plan.key, plan.form, plan.tempo_qpm)
         assert len(sheet.chords) >= 2
         assert len(song.piano) > sheet.num_bars
+        assert 21 <= song.piano["pitch"].min() <= song.piano["pitch"].max() <= 108
         bars_with_piano = set((song.piano["onset_step"] // STEPS_PER_BAR).tolist())
         assert len(bars_with_piano) >= 0.9 * sheet.num_bars
 

@@ -118,7 +118,7 @@ class Composer:
         sheet, num_endings, melody_rewrites = self._write_lead_sheet(plan, progress)
         song, piano_rewrites = self._write_piano(sheet, plan, progress)
         return Composition(
-            song=song.transpose((plan.key.tonic - sheet.key.tonic + 6) % 12 - 6),
+            song=_on_keyboard(song.transpose((plan.key.tonic - sheet.key.tonic + 6) % 12 - 6)),
             originality=self._index.compare(song),
             num_known_songs=self._index.num_songs,
             num_endings=num_endings,
@@ -181,6 +181,13 @@ class Composer:
             bar_token=tokenizer.BAR,
             start_token=tokenizer.BOS,
         )
+
+
+def _on_keyboard(song: Song) -> Song:
+    """Return the song without the piano notes that transposition has moved past either end of the keyboard."""
+    pitch = song.piano["pitch"]
+    lowest, highest = arrangement.LOWEST_PITCH, arrangement.HIGHEST_PITCH
+    return Song(song.lead_sheet, song.piano[(pitch >= lowest) & (pitch <= highest)])
 
 
 def _report(progress: Progress, stage: str, num_bars: int, done: int) -> None:

@@ -50,8 +50,8 @@ class SamplingConfig:
     temperature: float = 1.0
     """Below 1 sharper, above 1 flatter."""
     cutoff: float = 0.002
-    """Tokens less likely than this are never drawn. A nucleus (top-p) instead would never leave a phrase that it
-    copies: a chance of 3 % a step to vary is above this cutoff and outside a nucleus of 0.95."""
+    """Tokens less likely than this are never drawn. A nucleus (top-p) of 0.95 would cut a chance of 3 % to leave a
+    phrase that is copied; this keeps it."""
     temperatures: Mapping[str, float] = field(default_factory=dict[str, float])
     """Temperatures that replace `temperature` for a kind of token (the name before its `_`)."""
 

@@ -8,7 +8,7 @@ elsewhere return new scores. Units: ticks (`ticks_per_quarter` of them a quarter
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -57,6 +57,13 @@ class Marker(NamedTuple):
 
     tick: int
     text: str
+
+
+class ChordLabel(NamedTuple):
+    """A written chord symbol from `tick` on, in the syntax of MIREX (`Bb:min7/b3`); `N` where no chord sounds."""
+
+    tick: int
+    label: str
 
 
 def note_array(notes: Iterable[tuple[int, ...]]) -> NDArray[np.void]:
@@ -129,7 +136,7 @@ class Score:
     ticks_per_quarter : int
         Resolution of every tick in the score.
     tracks : tuple of Track
-    tempos, time_signatures, key_signatures, markers : tuples
+    tempos, time_signatures, key_signatures, markers, chord_labels : tuples
         Ordered by tick. A score without tempo is at 120, one without time signature in 4/4, as in MIDI.
     """
 
@@ -138,7 +145,8 @@ class Score:
     tempos: tuple[TempoChange, ...] = ()
     time_signatures: tuple[TimeSignature, ...] = ()
     key_signatures: tuple[KeySignature, ...] = ()
-    markers: tuple[Marker, ...] = field(default=())
+    markers: tuple[Marker, ...] = ()
+    chord_labels: tuple[ChordLabel, ...] = ()
 
     def __post_init__(self) -> None:
         if self.ticks_per_quarter < 1:

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.engine.session import Decoder
-from songwright.tokens.packing import STREAMS, open_shard
+from songwright.preparation.shards import open_shard
+from songwright.tokens.streams import STREAMS
 
 
 def log_softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -37,8 +38,8 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int 
     layout = STREAMS[stream].channels
     occurrence = layout.names.index("occurrence")
     is_pitch = np.array([name.startswith("PITCH") for name in names])
-    spans = list(zip(shard.starts[:-1].tolist(), shard.starts[1:].tolist(), strict=True))[:num_songs]
-    longest = max(end - begin for begin, end in spans)
+    lengths = shard.lengths.tolist()[:num_songs]
+    longest = max(lengths)
     fingerprint = STREAMS[stream].vocabulary.fingerprint
     decoders = {
         precision: Decoder(folder / f"{stream}.{precision}.onnx", max_length=longest, expected_fingerprint=fingerprint)
@@ -49,11 +50,10 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int 
     bits_of = np.zeros((2, 2))  # int8: (first, later occurrences) x (bits, notes)
     tokens, notes, divergence, same_choice = 0, 0, 0.0, 0
     began = time.perf_counter()
-    for begin, end in spans:
-        arrays = [
-            array[None, begin : end - 1].astype(np.int64) for array in (shard.tokens, shard.channels, shard.hints)
-        ]
-        targets = shard.tokens[begin + 1 : end].astype(np.int64)
+    for song in range(len(lengths)):
+        read = shard.read(song)
+        arrays = [array[None, :-1].astype(np.int64) for array in read]
+        targets = read[0][1:].astype(np.int64)
         found = {}
         for precision, decoder in decoders.items():
             decoder.reset()
@@ -76,7 +76,7 @@ def measure(folder: Path, corpus: Path, stream: str, split: str, num_songs: int 
         "stream": stream,
         "split": split,
         "step": decoders["fp32"].metadata["step"],
-        "songs": len(spans),
+        "songs": len(lengths),
         "tokens": tokens,
         "notes": notes,
         "nats_per_token": {precision: round(value / tokens, 5) for precision, value in nats.items()},

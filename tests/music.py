@@ -1,4 +1,4 @@
-"""Made-up music for tests: hypothesis strategies of songs on the grid."""
+"""Made-up music for tests: hypothesis strategies of songs and of whole pieces on the grid."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 
 from songwright.score.grid import DURATION_STEPS, POSITION_STEPS, STEPS_PER_BAR, STEPS_PER_BEAT, grid_notes
+from songwright.score.grid_score import ROLES, TRACK_NOTE_DTYPE, BarTempo, GridScore, GridTrack, Meter, bar_starts
 from songwright.score.lead_sheet import QUALITIES, ChordChange, ChordSymbol, Form, LeadSheet, Phrase
 from songwright.score.pitch import Key
 from songwright.score.song import Song
@@ -76,6 +77,26 @@ def songs(draw: st.DrawFn) -> Song:
     ]
     table = np.array(rows, dtype=np.int64).reshape(-1, 3)
     return Song(sheet, grid_notes(table[:, 0], table[:, 1], table[:, 2]))
+
+
+@st.composite
+def grid_scores(draw: st.DrawFn, max_bars: int = 6, max_tracks: int = 5) -> GridScore:
+    """Whole pieces: any metres, tempos, roles and instruments, equal tracks and tracks without notes included."""
+    num_bars = draw(st.integers(1, max_bars))
+    later = st.sets(st.integers(1, num_bars + 1), max_size=3)
+    beats = st.sampled_from([(4, 4), (3, 4), (6, 8), (7, 8), (12, 8), (2, 2), (1, 16), (12, 4), (4, 1), (64, 32)])
+    meters = tuple(Meter(bar, *draw(beats)) for bar in sorted({0, *draw(later)}))
+    tempos = tuple(BarTempo(bar, draw(st.floats(5, 900))) for bar in sorted({0, *draw(later)}))
+    end = int(bar_starts(meters, num_bars)[-1])
+    durations = st.one_of(st.integers(1, 100), st.integers(1, 2**31 - 1))
+    tracks = []
+    for _ in range(draw(st.integers(0, max_tracks))):
+        places = draw(st.sets(st.tuples(st.integers(0, end - 1), st.integers(0, 127)), max_size=8))
+        rows = [(onset, draw(durations), pitch, draw(st.integers(1, 127))) for onset, pitch in sorted(places)]
+        is_drum, program = draw(st.booleans()), draw(st.sampled_from([0, 0, 32, 127]))
+        role = draw(st.sampled_from(ROLES))
+        tracks.append(GridTrack("part", np.array(rows, dtype=TRACK_NOTE_DTYPE), role, program, is_drum))
+    return GridScore(tuple(tracks), num_bars, meters, tempos)
 
 
 _SCALE = np.array([60, 62, 64, 65, 67, 69, 71, 72, 74, 76])

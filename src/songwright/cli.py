@@ -18,7 +18,9 @@ from songwright.errors import SongwrightError
 COMMANDS = {
     "compose": "compose a new song: MIDI, sound, sheet music",
     "styles": "list the styles that the installed weights know",
+    "sources": "list the collections of music that prepare recognises",
     "prepare": "turn recorded music into a corpus to train on",
+    "inspect": "show what a corpus holds as one page with plots",
     "train": "train a network on a corpus",
     "export": "turn a checkpoint into weights that compose can use",
 }

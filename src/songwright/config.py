@@ -1,7 +1,7 @@
 """TOML files to frozen dataclasses, strictly.
 
-A configuration is a dataclass whose fields are numbers, strings, booleans or further dataclasses. An unknown key
-or a wrong type is an error that names the known keys; each dataclass checks its own values.
+A configuration is a dataclass whose fields are numbers, strings, booleans, tuples of strings or further dataclasses.
+An unknown key or a wrong type is an error that names the known keys; each dataclass checks its own values.
 """
 
 from __future__ import annotations
@@ -39,6 +39,10 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str 
             arguments[name] = from_mapping(expected, value, where=f"{where}.{name}")  # pyright: ignore[reportArgumentType]
         elif expected is float and isinstance(value, int) and not isinstance(value, bool):
             arguments[name] = float(value)
+        elif expected == tuple[str, ...]:
+            if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+                raise ConfigError(f"{where}.{name}: expected a list of words, got {value!r}")
+            arguments[name] = tuple(value)
         elif type(value) is not expected:
             raise ConfigError(f"{where}.{name}: expected {expected.__name__}, got {value!r}")
         else:
@@ -63,6 +67,24 @@ def load_config(config_type: type[T], path: Path, *, overrides: Sequence[str] = 
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    _override(values, overrides)
+    return from_mapping(config_type, values, where=str(path))
+
+
+def from_overrides(config_type: type[T], overrides: Sequence[str]) -> T:
+    """Build a dataclass from its defaults and `section.key=value` with TOML values.
+
+    Raises
+    ------
+    ConfigError
+        If an override does not fit the dataclass.
+    """
+    values: dict[str, Any] = {}
+    _override(values, overrides)
+    return from_mapping(config_type, values, where="--set")
+
+
+def _override(values: dict[str, Any], overrides: Sequence[str]) -> None:
     for override in overrides:
         name, equals, text = override.partition("=")
         if not equals:
@@ -78,4 +100,3 @@ def load_config(config_type: type[T], path: Path, *, overrides: Sequence[str] = 
             if not isinstance(table, dict):
                 raise ConfigError(f"--set {override}: {section!r} is not a section")
         table[key] = value
-    return from_mapping(config_type, values, where=str(path))

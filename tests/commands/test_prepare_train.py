@@ -26,7 +26,7 @@ def run(*words: object) -> int:
 def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path, capsys):
     corpus = tmp_path / "corpus"
     assert run("prepare", tiny_pop909 / "POP909", "--out", corpus) == 0
-    assert "8 songs: 5 train, 2 validation, 1 test" in capsys.readouterr().out
+    assert "8 pieces: 5 train, 2 validation, 1 test" in capsys.readouterr().out
     weights = tmp_path / "weights" / "mine"
     for name in ("lead-sheet", "arrangement"):
         runs = tmp_path / name
@@ -41,7 +41,10 @@ def test_recorded_music_becomes_weights_that_compose_uses(tiny_pop909, tmp_path,
         assert (out / "song.mid").stat().st_size > 100
     capsys.readouterr()
     assert run("styles", "--weights", weights.parent) == 0
-    assert capsys.readouterr().out == "mine  learned from 8 songs of POP909\n"
+    assert (
+        capsys.readouterr().out
+        == "mine  learned from 8 pieces of POP909, with the phrase labels of Dai, Zhang and Dannenberg\n"
+    )
     again = tmp_path / "again"
     assert "two checkpoints" in refused(capsys, "export", *[checkpoints[0]] * 2, "--corpus", corpus, "--out", again)
     assert "no checkpoint" in refused(
@@ -57,42 +60,76 @@ def refused(capsys, *words):
     return error
 
 
-def test_a_folder_without_songs_is_refused(tmp_path, capsys):
-    assert "no POP909 songs" in refused(capsys, "prepare", tmp_path, "--out", tmp_path / "corpus")
+def test_a_folder_without_music_is_refused(tmp_path, capsys):
+    assert "no music found" in refused(capsys, "prepare", tmp_path, "--out", tmp_path / "corpus")
     assert not (tmp_path / "corpus").exists()
 
 
-def test_missing_labels_are_refused(tiny_pop909, tmp_path, capsys):
+def test_songs_without_labels_are_analysed(tiny_pop909, tmp_path, capsys):
     shutil.copytree(tiny_pop909 / "POP909", tmp_path / "POP909")
-    error = refused(capsys, "prepare", tmp_path / "POP909", "--out", tmp_path / "corpus")
-    assert "--labels" in error
-    assert list(tmp_path.iterdir()) == [tmp_path / "POP909"]
+    assert run("prepare", tmp_path / "POP909", "--out", tmp_path / "corpus", "--workers", 1) == 0
+    assert "8 pieces" in capsys.readouterr().out
+    table = (tmp_path / "corpus" / "files.csv").read_text()
+    assert ",beats," in table  # the beat files
+    assert ",human," not in table
 
 
-def test_a_corrupt_file_leaves_its_song_out_and_says_so(tiny_pop909, tmp_path, capsys):
+def test_labels_that_are_not_there_are_refused(tiny_pop909, tmp_path, capsys):
+    words = ["prepare", tiny_pop909 / "POP909", "--labels", tmp_path, "--out", tmp_path / "corpus"]
+    assert "--labels" in refused(capsys, *words)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_a_corrupt_file_is_left_out_and_said_so(tiny_pop909, tmp_path, capsys):
     shutil.copytree(tiny_pop909, tmp_path / "x")
     (tmp_path / "x" / "POP909" / "002" / "002.mid").write_bytes(b"MThd\x00\x00")
     assert run("prepare", tmp_path / "x" / "POP909", "--out", tmp_path / "corpus", "--workers", 1) == 0
     printed = capsys.readouterr().out
-    assert "left out: 1" in printed
-    assert "002.mid" in printed
+    assert "left out: 1 (1 broken bytes)" in printed
+    assert "002.mid" in (tmp_path / "corpus" / "files.csv").read_text()
 
 
-def test_a_corpus_is_not_overwritten_unless_forced(tiny_pop909, tmp_path, capsys):
+def test_only_a_corpus_is_added_to_or_replaced(tiny_pop909, tmp_path, capsys):
     out = tmp_path / "corpus"
     out.mkdir()
     (out / "mine.txt").write_text("keep")
-    assert "exists already" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out)
-    assert "is no corpus" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out, "--force")
+    for words in ([], ["--force"]):
+        assert "is no corpus" in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", out, *words)
     assert [path.name for path in out.iterdir()] == ["mine.txt"]
     (out / "mine.txt").unlink()
-    for _ in range(2):  # an empty folder, then a corpus
-        assert run("prepare", tiny_pop909 / "POP909", "--out", out, "--force", "--workers", 1) == 0
+    for words in ([], [], ["--force"]):  # an empty folder, then a corpus
+        assert run("prepare", tiny_pop909 / "POP909", "--out", out, "--workers", 1, *words) == 0
         assert (out / "manifest.json").exists()
         assert list(tmp_path.iterdir()) == [out]
+    words = ["prepare", tiny_pop909 / "POP909", "--out", out, "--set", "cleaning.min_notes=20"]
+    assert "other settings" in refused(capsys, *words)
 
 
-def test_the_working_folder_is_never_replaced(tiny_pop909, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--workers", 0], "--workers"),
+        (["--set", "cleaning.min_note=3"], "known keys: allow_drums_only"),
+        (["--set", "streams=[1]"], "list of words"),
+        (["--set", 'streams=["leadsheet"]'], "streams must be some of"),
+        (["--set", "copies=-1"], "copies"),
+        (["--config", "none.toml"], "none.toml"),
+        (["--address", "auto"], "--engine ray"),
+    ],
+)
+def test_impossible_settings_are_refused(tiny_pop909, tmp_path, capsys, words, expected):
+    assert expected in refused(capsys, "prepare", tiny_pop909 / "POP909", "--out", tmp_path / "corpus", *words)
+    assert not (tmp_path / "corpus").exists()
+
+
+def test_the_config_of_the_repository_is_the_default(tiny_pop909):
+    from songwright.config import load_config
+    from songwright.preparation.settings import CorpusConfig
+
+    assert load_config(CorpusConfig, ROOT / "configs" / "corpus.toml") == CorpusConfig()
+
+
+def test_the_working_folder_is_never_written_to(tiny_pop909, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("keep")
     for out in (".", tmp_path.parent):

@@ -114,6 +114,77 @@ def test_events_without_meaning_are_left_out() -> None:
     assert read.tracks == song().tracks
 
 
+def played(*events: tuple[int, int, int, int]) -> bytes:
+    """Return a file of one track at 480 ticks a quarter from (tick, status, data, data)."""
+    body, before = bytearray(), 0
+    for tick, *message in events:
+        body += bytes(
+            (0x80 | (tick - before) >> 14, 0x80 | (tick - before) >> 7 & 0x7F, (tick - before) & 0x7F, *message)
+        )
+        before = tick
+    body += b"\0\xff\x2f\0"
+    return b"MThd\0\0\0\6\0\0\0\1\1\xe0MTrk" + len(body).to_bytes(4, "big") + bytes(body)
+
+
+ON, OFF, CONTROL, PEDAL = 0x90, 0x80, 0xB0, 64
+
+
+def durations(data: bytes, *, apply_sustain: bool = True) -> list[list[int]]:
+    """Return the durations of the notes of each track."""
+    score = score_from_midi_bytes(data, apply_sustain=apply_sustain)
+    return [track.notes["duration_tick"].tolist() for track in score.tracks]
+
+
+def test_the_sustain_pedal_lengthens_notes_up_to_its_release_on_request(tmp_path: Path) -> None:
+    data = played(
+        (0, ON, 60, 80),
+        (100, CONTROL, PEDAL, 64),
+        (200, OFF, 60, 0),
+        (300, ON, 62, 80),
+        (400, CONTROL, PEDAL, 63),  # half down is up
+        (500, OFF, 62, 0),
+        (600, ON, 64, 80),
+        (700, OFF, 64, 0),
+    )
+    assert durations(data) == [[400, 200, 100]]
+    assert durations(data, apply_sustain=False) == [[200, 200, 100]]
+    (tmp_path / "song.mid").write_bytes(data)
+    assert read_midi(tmp_path / "song.mid").tracks[0].notes["duration_tick"].tolist() == [200, 200, 100]
+    assert read_midi(tmp_path / "song.mid", apply_sustain=True).tracks[0].notes["duration_tick"][0] == 400
+
+
+def test_a_sustained_note_ends_where_its_pitch_is_struck_again() -> None:
+    strikes = [
+        (tick + more, status, pitch, 80)
+        for tick, pitch in ((0, 60), (10, 59), (500, 60))
+        for more, status in ((0, ON), (50, OFF))
+    ]
+    data = played((0, CONTROL, PEDAL, 127), *sorted(strikes), (900, CONTROL, PEDAL, 0))
+    score = score_from_midi_bytes(data, apply_sustain=True)
+    assert score.tracks[0].notes[["onset_tick", "duration_tick", "pitch"]].tolist() == [
+        (0, 500, 60),
+        (10, 890, 59),
+        (500, 400, 60),
+    ]
+
+
+def test_a_pedal_pressed_as_a_note_ends_does_not_catch_it() -> None:
+    data = played((0, ON, 60, 80), (480, CONTROL, PEDAL, 127), (480, OFF, 60, 0), (960, CONTROL, PEDAL, 0))
+    assert durations(data) == [[480]]
+
+
+@pytest.mark.parametrize("release", [[], [(480 * 17, CONTROL, PEDAL, 0)]])
+def test_a_stuck_pedal_is_ignored(release: list[tuple[int, int, int, int]]) -> None:
+    assert durations(played((0, CONTROL, PEDAL, 127), (0, ON, 60, 80), (100, OFF, 60, 0), *release)) == [[100]]
+
+
+def test_a_pedal_acts_on_its_own_channel_and_not_on_drums() -> None:
+    for channel, expected in ((0, [[900], [100], [100]]), (1, [[100], [900], [100]]), (9, [[100], [100], [100]])):
+        events = [(0, CONTROL | channel, PEDAL, 127)]
+        events += [(tick, status | track, 60, 80) for tick, status in ((0, ON), (100, OFF)) for track in (0, 1, 9)]
+        assert durations(played(*events, (900, CONTROL | channel, PEDAL, 0))) == expected
+
+
 @pytest.mark.data
 def test_real_files_read_back_equal(music_data: Path) -> None:
     files = sorted((music_data / "POP909").glob("*/*.mid"))[::60]

@@ -11,7 +11,7 @@ from songwright.files.midi import midi_bytes
 from songwright.files.musicxml import musicxml_bytes
 from songwright.rendering.performance import perform
 from songwright.tokens import arrangement, lead_sheet
-from songwright.tokens.packing import STREAMS
+from songwright.tokens.streams import STREAMS
 from tests.music import make_song
 
 GOLDEN = Path(__file__).parent
@@ -52,4 +52,6 @@ def test_vocabularies_and_channels_keep_their_places():
     assert found == {
         "lead_sheet": ("2151e5fd2045eb55", 2742, 31),
         "arrangement": ("c5171785aee7bc71", 1791, 36),
+        "harmony": ("2151e5fd2045eb55", 2742, 31),
+        "score": ("571e4b95409732d1", 0, 0),
     }

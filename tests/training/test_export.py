@@ -10,7 +10,7 @@ import torch
 from songwright import __version__
 from songwright.engine.session import Decoder
 from songwright.errors import InputError, OutputError
-from songwright.tokens.packing import STREAMS
+from songwright.tokens.streams import STREAMS
 from songwright.training.config import NetworkConfig, TrainingConfig
 from songwright.training.export import export_network
 from songwright.training.trainer import build_network, load_network

@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 
 from songwright.config import from_mapping
+from songwright.corpus.sources import find_files
 from songwright.errors import InputError, OutputError
-from songwright.tokens.packing import STREAMS, open_shard, prepare_pop909, read_manifest
+from songwright.preparation.shards import open_shard, read_manifest
+from songwright.tokens.streams import STREAMS
+from tests.corpora import make
 
 torch = pytest.importorskip("torch")
 
@@ -31,7 +34,7 @@ SMALL = {
 @pytest.fixture(scope="module")
 def corpus(tiny_pop909: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("corpus")
-    prepare_pop909(tiny_pop909 / "POP909", out, num_workers=1)
+    make(find_files(tiny_pop909 / "POP909"), out)
     return out
 
 
@@ -44,25 +47,20 @@ def run(config, corpus, out, **options):
 
 
 def test_a_corpus_holds_every_song_on_its_side(corpus):
-    manifest = read_manifest(corpus)
-    assert manifest["songs"] == {
-        "train": ["001", "002", "003", "005", "006"],
-        "validation": ["004", "010"],
-        "test": ["009"],
+    assert read_manifest(corpus)["splits"] == {
+        "train": [f"pop909/{song}" for song in ("001", "002", "003", "005", "006")],
+        "validation": ["pop909/004", "pop909/010"],
+        "test": ["pop909/009"],
     }
     shard = open_shard(corpus, "lead_sheet", "train")
-    assert len(shard.starts) == 11  # each training song under both annotators' forms
-    assert shard.tokens[shard.starts[:-1]].tolist() == [1] * 10
-    assert len(shard.channels) == len(shard.hints) == len(shard.tokens)
+    assert len(shard) == 10  # each training song under both annotators' forms
     layout = STREAMS["lead_sheet"].channels
-    assert np.all(shard.channels >= np.array(layout.offsets))
-    assert np.all(shard.channels < np.array(layout.offsets) + np.array(layout.sizes))
-
-
-def test_preparing_again_gives_the_same_bytes(corpus, tiny_pop909, tmp_path):
-    prepare_pop909(tiny_pop909 / "POP909", tmp_path, num_workers=2)
-    for path in sorted(corpus.rglob("*.npy")):
-        assert path.read_bytes() == (tmp_path / path.relative_to(corpus)).read_bytes()
+    for song in range(len(shard)):
+        tokens, channels, hints = shard.read(song)
+        assert tokens[0] == 1
+        assert len(channels) == len(hints) == len(tokens) == shard.lengths[song]
+        assert np.all(channels >= np.array(layout.offsets))
+        assert np.all(channels < np.array(layout.offsets) + np.array(layout.sizes))
 
 
 def test_windows_cover_all_of_a_song_and_count_each_target_once(corpus):
@@ -72,7 +70,7 @@ def test_windows_cover_all_of_a_song_and_count_each_target_once(corpus):
         kept = targets != IGNORED
         assert torch.equal(tokens[:, 1:][kept[:, :-1]], targets[:, :-1][kept[:, :-1]])
         counted += int(kept.sum())
-    assert counted == len(shard.tokens) - (len(shard.starts) - 1)
+    assert counted == shard.num_tokens - len(shard)
 
 
 def test_training_windows_stay_inside_one_song(corpus):
@@ -159,17 +157,30 @@ def test_a_checkpoint_that_cannot_be_written_is_said_and_leaves_nothing(corpus, 
 @pytest.mark.parametrize("damage", [b"", b"x" * 300])
 def test_a_damaged_shard_is_named(corpus, tmp_path, damage):
     shutil.copytree(corpus, tmp_path / "corpus")
-    (tmp_path / "corpus" / "lead_sheet" / "train.hints.npy").write_bytes(damage)
+    for path in tmp_path.glob("corpus/batches/*/lead_sheet.hints.npy"):
+        path.write_bytes(damage)
     with pytest.raises(InputError, match="shard lead_sheet/train is missing or damaged"):
-        open_shard(tmp_path / "corpus", "lead_sheet", "train")
+        open_shard(tmp_path / "corpus", "lead_sheet", "train").check()
 
 
 def test_a_shard_whose_arrays_do_not_fit_together_is_named(corpus, tmp_path):
     shutil.copytree(corpus, tmp_path / "corpus")
-    folder = tmp_path / "corpus" / "lead_sheet"
-    shutil.copy(folder / "test.tokens.npy", folder / "train.tokens.npy")
+    for path in tmp_path.glob("corpus/batches/*/lead_sheet.tokens.npy"):
+        shutil.copy(path.with_name("arrangement.tokens.npy"), path)
     with pytest.raises(InputError, match="shard lead_sheet/train is missing or damaged"):
-        open_shard(tmp_path / "corpus", "lead_sheet", "train")
+        open_shard(tmp_path / "corpus", "lead_sheet", "train").check()
+
+
+def test_whole_pieces_without_channels_are_learned_too(corpus, tmp_path):
+    figures = run(small(stream="score", num_steps=2, channel_dropout=0.1), corpus, tmp_path).train()
+    assert 0 < figures["nats_per_token"] < math.log(len(STREAMS["score"].vocabulary)) + 0.3
+    assert "bits_per_note_first" not in figures
+
+
+def test_only_the_collections_asked_for_are_learned(corpus, tmp_path):
+    assert run(small(sources=["pop909"]), corpus, tmp_path / "a").shard.num_tokens > 0
+    with pytest.raises(InputError, match="no source 'groove'"):
+        run(small(sources=["groove"]), corpus, tmp_path / "b")
 
 
 def test_learning_rate_rises_then_falls_to_zero():

@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Write weights, originality index and description, and say where they are."""
     from songwright.errors import ConfigError
-    from songwright.tokens.packing import read_manifest
+    from songwright.preparation.shards import read_manifest
 
     try:
         from songwright.training.export import export_network, export_style

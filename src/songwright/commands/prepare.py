@@ -4,66 +4,95 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 from pathlib import Path
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("path", type=Path, help="a clone of POP909 (the folder with 001, 002, ...)")
     parser.add_argument(
-        "--labels", type=Path, help="its phrase labels (NNN/human_label1.txt); found beside it by default"
-    )
-    parser.add_argument("--out", type=Path, required=True, help="folder for the corpus")
+        "paths", type=Path, nargs="+", metavar="PATH",
+        help="collections of `songwright sources`, folders of any music (MIDI, MusicXML, ABC, recordings), files",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, required=True, help="folder for the corpus; one that is there grows")
+    parser.add_argument("--config", type=Path, help="TOML file, such as configs/corpus.toml (default: the same)")
+    parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="KEY=VALUE",
+                        help="replace a value of the config, such as cleaning.min_notes=50")  # fmt: skip
+    parser.add_argument("--labels", type=Path, help="POP909's phrase labels; found beside the songs by default")
+    parser.add_argument("--force", action="store_true", help="make a corpus that is there anew")
+    parser.add_argument("--engine", choices=("local", "ray"), default="local", help="this machine, or a Ray cluster")
+    parser.add_argument("--address", help="of a running Ray cluster (default: a cluster of this machine alone)")
     parser.add_argument("--workers", type=int, help="processes (default: all cores)")
-    parser.add_argument("--force", action="store_true", help="replace an existing corpus")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write the corpus and say what was left out and why."""
+    """Make the corpus; say what it holds and what was left out and why."""
     from tqdm import tqdm
 
+    from songwright.config import from_overrides, load_config
+    from songwright.corpus.sources import find_files
     from songwright.errors import ConfigError, OutputError
-    from songwright.tokens.packing import prepare_pop909
+    from songwright.preparation.build import build, local_engine, read_before
+    from songwright.preparation.settings import CorpusConfig
 
     out: Path = arguments.out
-    if arguments.workers is not None and arguments.workers < 1:
-        raise ConfigError(f"--workers must be at least 1, got {arguments.workers}")
-    if out.exists() and not arguments.force:
-        raise OutputError(f"{out} exists already; choose another --out, or add --force to replace it")
-    target = out.resolve()
-    temporary, old = (target.parent / f".{target.name}.{os.getpid()}.{name}" for name in ("tmp", "old"))
+    workers = arguments.workers if arguments.workers is not None else os.cpu_count() or 1
+    if workers < 1:
+        raise ConfigError(f"--workers must be at least 1, got {workers}")
+    if arguments.address and arguments.engine != "ray":
+        raise ConfigError("--address is of a Ray cluster; add --engine ray")
+    if arguments.config:
+        config = load_config(CorpusConfig, arguments.config, overrides=arguments.overrides)
+    else:
+        config = from_overrides(CorpusConfig, arguments.overrides)
+    if out.exists() and not _is_corpus(out):
+        raise OutputError(f"{out} exists and is no corpus, so nothing is written there; choose another --out")
+    read_before(out, config, afresh=arguments.force)  # what is wrong with it is said before any work
+    files = [file for path in arguments.paths for file in find_files(path, labels=arguments.labels)]
+    versions = [file for file in files if file.is_version]
+    if not config.versions:
+        files = [file for file in files if not file.is_version]
+    if arguments.engine == "ray":
+        from songwright.preparation.cluster import ray_engine
+
+        engine = ray_engine(arguments.address, num_workers=arguments.workers)
+    else:
+        engine = local_engine(workers)
     try:
-        # Only a corpus, or an empty folder, is replaced: the folder goes with all that is in it.
-        if out.exists() and not (out / "manifest.json").is_file() and not (out.is_dir() and not os.listdir(out)):
-            raise OutputError(f"{out} is no corpus, so it is not replaced; choose another --out")
-        temporary.mkdir(parents=True, exist_ok=True)
-        with tqdm(desc="prepare", unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
-
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
-
-            manifest = prepare_pop909(
-                arguments.path, temporary, labels=arguments.labels, num_workers=arguments.workers, progress=progress
-            )
-        if target.exists():
-            target.rename(old)
-        temporary.rename(target)
+        with tqdm(total=len(files), desc="prepare", unit=" files", file=sys.stderr, leave=False, disable=None) as bar:
+            manifest = build(
+                files, out, config, engine=engine, afresh=arguments.force,
+                progress=lambda done, total: bar.update(done - bar.n) and None,
+            )  # fmt: skip
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
-    finally:
-        if old.exists() and not target.exists():
-            old.rename(target)
-        for folder in (temporary, old):
-            shutil.rmtree(folder, ignore_errors=True)
-    songs, left_out = manifest["songs"], manifest["left_out"]
-    print(f"{sum(map(len, songs.values()))} songs: " + ", ".join(f"{len(ids)} {split}" for split, ids in songs.items()))
-    for name, stream in manifest["streams"].items():
-        print(f"{name}: {sum(stream['tokens'].values()):,} tokens")
-    if left_out:
-        print(f"left out: {len(left_out)}")
-        for reason in left_out.values():
-            print(f"  {reason}")
-    print(f"corpus in {out}")
+    if versions and not config.versions:
+        print(f"{len(versions):,} other versions of songs were not read; --set versions=true trains on them too")
+    summarise(manifest, out)
+
+
+def _is_corpus(folder: Path) -> bool:
+    """Whether a folder is empty, a corpus, or the beginning of one that was interrupted."""
+    if not folder.is_dir():
+        return False
+    names = {path.name for path in folder.iterdir()}
+    return not names or "manifest.json" in names or names == {"batches"}
+
+
+def summarise(manifest: dict[str, object], out: Path) -> None:
+    """Print what a corpus holds."""
+    splits, rejected = manifest["splits"], manifest["rejected"]
+    assert isinstance(splits, dict)
+    assert isinstance(rejected, dict)
+    sides = ", ".join(f"{len(ids):,} {split}" for split, ids in splits.items())
+    print(f"{sum(map(len, splits.values())):,} pieces: {sides}")
+    for source in manifest["sources"]:  # pyright: ignore[reportGeneralTypeIssues]
+        published = f", {source['as_published']:,} of {source['files']:,} files as published" if source["url"] else ""
+        print(f"  {source['name']}: {source['used']:,} of {source['pieces']:,}; {source['licence']} licence{published}")
+    for name, stream in manifest["streams"].items():  # pyright: ignore[reportAttributeAccessIssue]
+        if total := sum(stream["tokens"].values()):
+            print(f"{name}: {total:,} tokens")
+    if rejected:
+        reasons = ", ".join(f"{count:,} {reason}" for reason, count in rejected.items())
+        print(f"left out: {sum(rejected.values()):,} ({reasons}); each with its reason in {out / 'files.csv'}")
+    print(f"corpus in {out}; songwright inspect {out} shows it")

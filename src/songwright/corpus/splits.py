@@ -28,3 +28,15 @@ def split_of(song_id: str, *, source: str = "POP909") -> Split:
     if share < 0.8:
         return "train"
     return "validation" if share < 0.9 else "test"
+
+
+def split_of_work(work: str) -> Split:
+    """Return the side of a work, named `source/id` as in `corpus.sources`.
+
+    Examples
+    --------
+    >>> split_of_work("pop909/018") == split_of("017")
+    True
+    """
+    source, _, place = work.partition("/")
+    return split_of(place, source="POP909" if source == "pop909" else source)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from songwright.errors import InputError
 from songwright.files.writing import write_whole
@@ -38,6 +39,10 @@ from songwright.score.elements import (
 MAX_FILE_BYTES = 16 * 2**20
 """Largest file that is read. POP909 files have 30 kB; a three-hour orchestral score has 2 MB."""
 
+MAX_PEDAL_QUARTERS = 16
+"""Longest hold of the sustain pedal that is believed: 99.5 % of POP909's are under 13 quarter notes."""
+
+_LAST_TICK = 2**31 - 1
 _MICROSECONDS_PER_MINUTE = 60_000_000
 _MAX_MICROSECONDS = 2**24 - 1  # three bytes in the tempo event: 3.58 quarter notes a minute
 _MELODIC_CHANNELS = tuple(channel for channel in range(16) if channel != DRUM_CHANNEL)
@@ -46,13 +51,18 @@ _TEXT_TRACK_NAME, _TEXT_MARKER = 0x03, 0x06
 _META_END, _META_TEMPO, _META_TIME, _META_KEY = 0x2F, 0x51, 0x58, 0x59
 
 
-def read_midi(path: str | os.PathLike[str]) -> Score:
+def read_midi(path: str | os.PathLike[str], *, apply_sustain: bool = False) -> Score:
     """Read a Standard MIDI File.
 
     Parameters
     ----------
     path : path
         A file of format 0 or 1 with ticks per quarter note (not SMPTE time).
+    apply_sustain : bool
+        Lengthen notes that end while the sustain pedal (controller 64 at 64 or more) is down until it is released, or
+        until their pitch is struck again. The pedal acts on the notes of its own channel and file track; one that is
+        never released, or held for more than MAX_PEDAL_QUARTERS, is taken for stuck and ignored, as is one in a
+        percussion track.
 
     Returns
     -------
@@ -74,17 +84,18 @@ def read_midi(path: str | os.PathLike[str]) -> Score:
         raise InputError(f"{file} does not exist: give the path of a MIDI file.") from None
     except OSError as error:
         raise InputError(f"{file} cannot be read ({error.strerror}): give the path of a MIDI file.") from None
-    return score_from_midi_bytes(data, name=str(file))
+    return score_from_midi_bytes(data, name=str(file), apply_sustain=apply_sustain)
 
 
-def score_from_midi_bytes(data: bytes, *, name: str = "MIDI data") -> Score:
+def score_from_midi_bytes(data: bytes, *, name: str = "MIDI data", apply_sustain: bool = False) -> Score:
     """Read the bytes of a Standard MIDI File; `name` stands for them in errors. See `read_midi`."""
     _check_header(data, name)
     from symusic import Score as SymusicScore  # typed in part only, hence Any below
 
     try:
         parsed: Any = SymusicScore.from_midi(data)
-        tracks = tuple(_track(track) for track in parsed.tracks if len(track.notes))
+        longest_pedal = MAX_PEDAL_QUARTERS * parsed.ticks_per_quarter if apply_sustain else 0
+        tracks = tuple(_track(track, longest_pedal) for track in parsed.tracks if len(track.notes))
     except (RuntimeError, ValueError, OverflowError, UnicodeDecodeError, MemoryError) as error:
         reason = str(error).removeprefix("MiniMidi: ").splitlines()[0] if str(error) else type(error).__name__
         raise InputError(f"{name} is a damaged MIDI file ({reason}): export it again.") from None
@@ -167,12 +178,33 @@ def _check_header(data: bytes, name: str) -> None:
         raise InputError(f"{name} is a damaged MIDI file (it ends too early): export it again.")
 
 
-def _track(track: Any) -> Track:
+def _track(track: Any, longest_pedal: int) -> Track:
     columns = track.notes.numpy()
     notes = np.empty(len(columns["time"]), dtype=NOTE_DTYPE)
     notes["onset_tick"], notes["duration_tick"] = columns["time"], columns["duration"]
     notes["pitch"], notes["velocity"] = columns["pitch"], columns["velocity"]
-    return Track(track.name, sort_notes(notes), track.program, track.is_drum)
+    notes = sort_notes(notes)
+    if longest_pedal and not track.is_drum and len(track.pedals):
+        pedals = track.pedals.numpy()
+        is_sound = (pedals["duration"] > 0) & (pedals["duration"] <= longest_pedal)
+        notes["duration_tick"] = _sustained(notes, pedals["time"][is_sound], pedals["duration"][is_sound])
+    return Track(track.name, notes, track.program, track.is_drum)
+
+
+def _sustained(notes: NDArray[np.void], down: NDArray[np.int32], held: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the durations of sorted notes under the pedals of their channel, pressed at `down` for `held` ticks."""
+    onset, pitch = notes["onset_tick"].astype(np.int64), notes["pitch"]
+    end = onset + notes["duration_tick"]
+    if not len(down):
+        return end - onset
+    release = down.astype(np.int64) + held
+    # A pedal pressed at the tick where a note ends comes after it: files put both on the bar line.
+    pedal = np.maximum(np.searchsorted(down, end, side="left") - 1, 0)
+    key = pitch.astype(np.int64) * (_LAST_TICK + 1) + onset
+    ordered = np.sort(key)
+    following = np.append(ordered, np.iinfo(np.int64).max)[np.searchsorted(ordered, key, side="right")]
+    longer = np.minimum(release[pedal] - onset, following - key)  # a higher pitch comes later than any tick
+    return np.where(down[pedal] < end, np.maximum(end - onset, longer), end - onset)
 
 
 def _tempo_from_microseconds(microseconds: int) -> float:

@@ -230,6 +230,7 @@ _REDUCTIONS = {
     "maj13": "maj7", "maj6": "maj6", "min6": "min6", "min7": "min7", "min9": "min7", "min11": "min7", "min13": "min7",
     "hdim": "hdim7", "dim7": "dim7", "dim": "dim", "aug": "aug", "sus2": "sus2", "sus4(b7": "7sus4", "sus4": "sus4",
     "min": "min", "maj": "maj", "9": "7", "11": "7sus4", "13": "7", "7": "7",
+    "5(b7": "7", "5": "maj", "1": "maj",  # bare fifths and roots have no third: the plain triad stands for them
 }  # fmt: skip
 
 

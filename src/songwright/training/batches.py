@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from songwright.tokens.packing import Shard
+from songwright.preparation.shards import Shard
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """tokens (batch, time), channels (batch, time, num_channels), hints (batch, time, num_hints), targets (batch, time);
@@ -18,17 +18,18 @@ targets are -100 where there is nothing to predict."""
 IGNORED = -100
 
 
-def window(shard: Shard, start: int, stop: int, end: int, length: int) -> tuple[np.ndarray, ...]:
-    """Return inputs [start, stop) and their targets, padded to `length`; `end` is where the song ends."""
+def window(shard: Shard, song: int, start: int, stop: int, length: int) -> tuple[np.ndarray, ...]:
+    """Return inputs [start, stop) of a song and their targets, padded to `length`."""
     size = stop - start
+    found_tokens, found_channels, found_hints = shard.read(song, start, stop + 1)
     tokens = np.zeros(length, np.int64)
-    channels = np.zeros((length, shard.channels.shape[1]), np.int64)
-    hints = np.zeros((length, shard.hints.shape[1]), np.int64)
+    channels = np.zeros((length, found_channels.shape[1]), np.int64)
+    hints = np.zeros((length, found_hints.shape[1]), np.int64)
     targets = np.full(length, IGNORED, np.int64)
-    tokens[:size] = shard.tokens[start:stop]
-    channels[:size] = shard.channels[start:stop]
-    hints[:size] = shard.hints[start:stop]
-    following = shard.tokens[start + 1 : min(stop + 1, end)]
+    tokens[:size] = found_tokens[:size]
+    channels[:size] = found_channels[:size]
+    hints[:size] = found_hints[:size]
+    following = found_tokens[1:]
     targets[: len(following)] = following
     return tokens, channels, hints, targets
 
@@ -50,7 +51,6 @@ class WindowSampler:
 
     def __init__(self, shard: Shard, *, batch_size: int, length: int, seed: int) -> None:
         self._shard, self._batch_size, self._length = shard, batch_size, length
-        self._starts = np.asarray(shard.starts)
         self._rng = np.random.default_rng(seed)
         self._pending: list[int] = []
 
@@ -60,15 +60,14 @@ class WindowSampler:
 
     def _random_window(self) -> tuple[np.ndarray, ...]:
         rng, length = self._rng, self._length
-        lengths = np.diff(self._starts)
+        lengths = self._shard.lengths
         if not self._pending:
             visits = np.maximum(lengths / length + rng.random(len(lengths)), 1).astype(int)
             self._pending = rng.permutation(np.repeat(np.arange(len(lengths)), visits)).tolist()
         song = self._pending.pop()
         room = max(int(lengths[song]) - length, 0)
         offset = min(max(int(rng.integers(-length // 2, room + length // 2 + 1)), 0), room)
-        begin, end = int(self._starts[song]) + offset, int(self._starts[song + 1])
-        return window(self._shard, begin, min(begin + length, end), end, length)
+        return window(self._shard, song, offset, min(offset + length, int(lengths[song])), length)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs to go on exactly here."""
@@ -87,13 +86,12 @@ def _stack(rows: list[tuple[np.ndarray, ...]]) -> Batch:
 
 def evaluation_batches(shard: Shard, *, batch_size: int, length: int) -> Iterator[Batch]:
     """Yield every song once: windows of `length` that advance by half of it, targets only where not yet counted."""
-    starts = np.asarray(shard.starts)
     rows: list[tuple[np.ndarray, ...]] = []
-    for begin_song, end_song in zip(starts[:-1].tolist(), starts[1:].tolist(), strict=True):
-        begin, counted = begin_song, begin_song
-        while counted < end_song - 1:
-            stop = min(begin + length, end_song)
-            tokens, channels, hints, targets = window(shard, begin, stop, end_song, length)
+    for song, end in enumerate(shard.lengths.tolist()):
+        begin, counted = 0, 0
+        while counted < end - 1:
+            stop = min(begin + length, end)
+            tokens, channels, hints, targets = window(shard, song, begin, stop, length)
             targets[: counted - begin] = IGNORED
             rows.append((tokens, channels, hints, targets))
             counted = stop

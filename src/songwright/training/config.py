@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from songwright.model.config import NetworkConfig
 
+STREAM_NAMES = ("lead_sheet", "arrangement", "harmony", "score")
+
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
@@ -38,7 +40,9 @@ class TrainingConfig:
     """One run, one TOML file."""
 
     stream: str = "lead_sheet"
-    """What to learn: lead_sheet or arrangement."""
+    """What to learn: lead_sheet, arrangement, harmony, or score (whole pieces of any kind, without side channels)."""
+    sources: tuple[str, ...] = ()
+    """Collections of the corpus to learn from and to validate with; all of them if empty."""
     seed: int = 0
     """Seed of initial weights, order of songs, dropout."""
     num_steps: int = 4000
@@ -57,8 +61,8 @@ class TrainingConfig:
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
-        if self.stream not in ("lead_sheet", "arrangement"):
-            raise ValueError(f"stream must be lead_sheet or arrangement, got {self.stream!r}")
+        if self.stream not in STREAM_NAMES:
+            raise ValueError(f"stream must be one of {', '.join(STREAM_NAMES)}, got {self.stream!r}")
         for name in ("num_steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

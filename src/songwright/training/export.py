@@ -16,7 +16,8 @@ from songwright.engine.graph import GraphConfig, Precision, build_graph
 from songwright.errors import InputError, OutputError
 from songwright.files.writing import write_whole
 from songwright.model.transformer import NORM_EPSILON, ROTARY_BASE, Transformer
-from songwright.tokens.packing import STREAMS, read_manifest
+from songwright.preparation.shards import read_manifest
+from songwright.tokens.streams import STREAMS
 from songwright.training.trainer import load_checkpoint, load_network
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
@@ -130,8 +131,11 @@ def export_style(corpus: Path, out_dir: Path, *, description: str | None = None)
         If a file cannot be written.
     """
     manifest = read_manifest(corpus)
-    num_songs = sum(len(songs) for songs in manifest["songs"].values())
-    text = description or f"learned from {num_songs} songs of {manifest['source']}"
+    num_songs = sum(len(pieces) for pieces in manifest["splits"].values())
+    text = (
+        description
+        or f"learned from {num_songs:,} pieces of {', '.join(source['title'] for source in manifest['sources'])}"
+    )
     try:
         index = (corpus / "originality.npz").read_bytes()
     except OSError as error:

@@ -18,7 +18,9 @@ import torch.nn.functional as F
 from songwright.config import from_mapping
 from songwright.errors import InputError, OutputError, TrainingError
 from songwright.model.transformer import Transformer, TransformerConfig
-from songwright.tokens.packing import NUM_REFERENCES, STREAMS, Stream, open_shard, read_manifest
+from songwright.preparation.shards import open_shard
+from songwright.tokens.channels import NUM_REFERENCES
+from songwright.tokens.streams import STREAMS, Stream
 from songwright.training.batches import IGNORED, WindowSampler, evaluation_batches
 from songwright.training.config import TrainingConfig
 from songwright.training.validation import validate
@@ -99,10 +101,9 @@ class Trainer:
             torch.set_num_threads(config.num_threads)
         self.config, self.out, self.report = config, out, report
         self.stream: Stream = STREAMS[config.stream]
-        read_manifest(corpus)
-        self.shard = open_shard(corpus, config.stream, "train")
-        self.held_out = open_shard(corpus, config.stream, "validation")
-        if not len(self.shard.tokens) or not len(self.held_out.tokens):
+        self.shard = open_shard(corpus, config.stream, "train", sources=config.sources)
+        self.held_out = open_shard(corpus, config.stream, "validation", sources=config.sources)
+        if not self.shard.num_tokens or not self.held_out.num_tokens:
             raise InputError(f"{corpus}: no songs to train on or to validate with; prepare a larger corpus")
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.network = build_network(config).to(self.device)
@@ -128,7 +129,7 @@ class Trainer:
         while self.done < 1:
             step_began = time.monotonic()
             tokens, channels, hints, targets = (tensor.to(self.device) for tensor in self.sampler.next_batch())
-            if config.channel_dropout:
+            if config.channel_dropout and self.stream.num_hints:
                 channels, hints = self._drop_references(channels, hints)
             factor = learning_rate_factor(self.step, self.done, config)
             for optimizer in self.optimizers:

@@ -14,15 +14,16 @@ import torch
 import torch.nn.functional as F
 
 from songwright.model.transformer import Transformer
-from songwright.tokens.packing import Stream
+from songwright.tokens.streams import Stream
 from songwright.training.batches import IGNORED, Batch
 
-_GROUPS = ("POS", "PITCH", "DUR", "BAR", "EOS", "BEAT", "CHORD", "BASS", "BOS", "PAD")
+_GROUPS = ("POS", "PITCH", "DUR", "BAR", "EOS", "BEAT", "CHORD", "BASS", "BOS", "PAD", "OTHER")
 
 
 def token_groups(stream: Stream) -> np.ndarray:
     """Return for each token of the vocabulary the index of its group in `_GROUPS`."""
-    return np.array([_GROUPS.index(name.split("_")[0]) for name in stream.vocabulary.names])
+    kinds = [name.split("_")[0] for name in stream.vocabulary.names]
+    return np.array([_GROUPS.index(kind if kind in _GROUPS else "OTHER") for kind in kinds])
 
 
 @torch.no_grad()
@@ -39,8 +40,9 @@ def validate(network: Transformer, batches: Iterable[Batch], stream: Stream) -> 
     was_training = network.training
     network.eval()
     groups = torch.from_numpy(token_groups(stream)).to(next(network.parameters()).device)
-    occurrence_column = stream.channels.names.index("occurrence")
-    occurrence_base = stream.channels.offsets[occurrence_column]
+    has_form = "occurrence" in stream.channels.names
+    occurrence_column = stream.channels.names.index("occurrence") if has_form else 0
+    occurrence_base = stream.channels.offsets[occurrence_column] if has_form else 0
     total = np.zeros((2, len(_GROUPS)))
     count = np.zeros((2, len(_GROUPS)))
     for tokens, channels, hints, targets in batches:
@@ -48,8 +50,12 @@ def validate(network: Transformer, batches: Iterable[Batch], stream: Stream) -> 
             logits = network(tokens, channels, hints)
         nats = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED, reduction="none")
         kept = targets.flatten() != IGNORED
-        later = (channels[..., occurrence_column].flatten()[kept] > occurrence_base).long()
         group = groups[targets.flatten()[kept]]
+        later = (
+            (channels[..., occurrence_column].flatten()[kept] > occurrence_base).long()
+            if has_form
+            else torch.zeros_like(group)
+        )
         cell = (later * len(_GROUPS) + group).cpu().numpy()
         total += np.bincount(cell, nats[kept].float().cpu().numpy(), 2 * len(_GROUPS)).reshape(2, -1)
         count += np.bincount(cell, minlength=2 * len(_GROUPS)).reshape(2, -1)

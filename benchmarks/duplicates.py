@@ -8,7 +8,7 @@ looked at); `--grid ticks` lays it on the file's own ticks, which POP909 does no
 
 A version shares the melody of its song if at least half of the song's melodic 5-grams of intervals (track MELODY)
 occur in some track of the version. A false alarm is a piece grouped with a piece of another work; works that are the
-same music under two names, found by listening and by their titles, are listed in SAME_MUSIC.
+same music under two names, found by their titles and by how much they share, are listed in SAME_MUSIC.
 """
 
 from __future__ import annotations

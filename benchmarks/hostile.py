@@ -79,14 +79,14 @@ def sources(kind: str) -> list[Path]:
 
 
 def sound(kind: str, rng: np.random.Generator) -> bytes:
-    """Return one to three seconds of a recording in a format."""
+    """Return one to eight seconds of a recording in a format."""
     import soundfile
 
     files = sources(kind)
     samples, rate = soundfile.read(files[int(rng.integers(len(files)))], dtype="int16")
-    begin = int(rng.integers(max(len(samples) - 3 * rate, 1)))
+    begin = int(rng.integers(max(len(samples) - 8 * rate, 1)))
     file = io.BytesIO()
-    soundfile.write(file, samples[begin : begin + int(rate * rng.uniform(1, 3))], rate, format=kind.upper())
+    soundfile.write(file, samples[begin : begin + int(rate * rng.uniform(1, 8))], rate, format=kind.upper())
     return file.getvalue()
 
 

@@ -1,7 +1,7 @@
 """Recordings to notes: how the shipped network was trained, and what it reaches.
 
-    python benchmarks/transcription.py --prepare FOLDER [--excerpts 300]     spectrograms and notes to learn from, 2 s each
-    python benchmarks/transcription.py --train FOLDER --out OUT [--minutes 60]
+    python benchmarks/transcription.py --prepare FOLDER [--excerpts 600]    what is learnt from, 2 s of work each
+    python benchmarks/transcription.py --train FOLDER --out OUT [--steps 4000] [--start NETWORK]
     python benchmarks/transcription.py --measure [--weights OUT] [--songs 40] [--basic-pitch WHEEL_FOLDER] [--json FILE]
     python benchmarks/transcription.py --listen FILE...                      what is heard, as text
 
@@ -46,16 +46,8 @@ from numpy.typing import NDArray
 from songwright.corpus.pop909 import song_ids
 from songwright.corpus.splits import split_of
 from songwright.files.midi import read_midi
-from songwright.files.transcription import (
-    SAMPLE_RATE,
-    Heard,
-    decode_notes,
-    listen,
-    load_model,
-    read_recording,
-    resample,
-    transcribe,
-)
+from songwright.files.recordings import SAMPLE_RATE, read_recording, resample
+from songwright.files.transcription import Heard, decode_notes, listen, load_model, transcribe
 from songwright.rendering.mastering import master
 from songwright.rendering.synthesis import SAMPLE_RATE as RENDERED_RATE
 from songwright.rendering.synthesis import render_score
@@ -69,7 +61,7 @@ Notes = NDArray[np.float64]
 
 
 def rendered(song: Path, seconds: float, programs: list[int] | None, soundfont: Path | None) -> tuple[Any, Notes]:
-    """Return the sound of the start of a song at 48 kHz, shape (num_samples, 2), and its notes (onset, offset, pitch)."""
+    """Return the sound of the start of a song at 48 kHz, shape (num_samples, 2), and notes (onset, offset, pitch)."""
     score = read_midi(song)
     tracks, notes = [], []
     for number, track in enumerate(score.tracks):
@@ -155,6 +147,7 @@ class Row:
         self.peer: list[tuple[float, ...]] = []
 
     def figures(self) -> dict[str, Any]:
+        """Return means over songs."""
         values: dict[str, Any] = {"songs": len(self.ours)}
         for name, rows in (("", self.ours), ("merged ", self.merged), ("basic-pitch ", self.peer)):
             if rows:
@@ -258,7 +251,7 @@ def tune(arguments: argparse.Namespace) -> None:
 
 
 def listen_to(paths: list[Path], weights: Path | None) -> None:
-    names = "C C# D D# E F F# G G# A A# B".split()
+    names = ["C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B"]
     for path in paths:
         score = transcribe(path, weights=weights)
         print(path.name, f"{len(read_recording(path)) / SAMPLE_RATE:.1f} s,", score.num_notes, "notes")
@@ -272,8 +265,10 @@ def train(arguments: argparse.Namespace) -> None:
     from songwright.training.transcription import TranscriptionTraining, train_transcription
     from songwright.training.transcription_export import export_transcription
 
-    config = TranscriptionTraining(minutes=arguments.minutes)
-    network = train_transcription(arguments.train, arguments.out, config, report=lambda line: print(line, flush=True))
+    config = TranscriptionTraining(num_steps=arguments.steps, learning_rate=arguments.learning_rate)
+    network = train_transcription(
+        arguments.train, arguments.out, config, start=arguments.start, report=lambda line: print(line, flush=True)
+    )
     facts = {"onset_threshold": arguments.onset_threshold, "frame_threshold": arguments.frame_threshold}
     export_transcription(network, arguments.out, facts)
 
@@ -287,7 +282,9 @@ def main() -> None:
     action.add_argument("--measure", action="store_true")
     action.add_argument("--listen", type=Path, nargs="+")
     parser.add_argument("--excerpts", type=int, default=300)
-    parser.add_argument("--minutes", type=float, default=60)
+    parser.add_argument("--steps", type=int, default=4000)
+    parser.add_argument("--learning-rate", type=float, default=3e-3)
+    parser.add_argument("--start", type=Path, help="network.pt of an earlier run, to go on from")
     parser.add_argument("--out", type=Path, default=Path("transcription-run"))
     parser.add_argument("--weights", type=Path)
     parser.add_argument("--songs", type=int, default=40)

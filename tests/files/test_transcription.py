@@ -10,17 +10,12 @@ import soundfile
 from numpy.typing import NDArray
 
 from songwright.errors import InputError, WeightsError
+from songwright.files.recordings import SAMPLE_RATE, read_recording, resample
+from songwright.files.spectrogram import HOP, num_frames, reference_level, spectrogram
 from songwright.files.transcription import (
-    HOP,
-    SAMPLE_RATE,
     TICKS_PER_SECOND,
     decode_notes,
     load_model,
-    num_frames,
-    read_recording,
-    reference_level,
-    resample,
-    spectrogram,
     transcribe,
     transcribe_audio,
     weights_folder,

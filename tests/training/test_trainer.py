@@ -10,14 +10,15 @@ import pytest
 
 from songwright.config import from_mapping
 from songwright.corpus.sources import find_files
-from songwright.errors import InputError, OutputError
+from songwright.errors import ConfigError, InputError, OutputError
 from songwright.preparation.shards import open_shard, read_manifest
 from songwright.tokens.streams import STREAMS
 from tests.corpora import make
 
 torch = pytest.importorskip("torch")
 
-from songwright.training.batches import IGNORED, WindowSampler, evaluation_batches  # noqa: E402
+from songwright.corpus.augmentation import AugmentationConfig  # noqa: E402
+from songwright.training.batches import IGNORED, WindowSampler, augmented, evaluation_batches  # noqa: E402
 from songwright.training.config import TrainingConfig  # noqa: E402
 from songwright.training.trainer import Trainer, build_network, learning_rate_factor, load_network  # noqa: E402
 
@@ -175,6 +176,21 @@ def test_whole_pieces_without_channels_are_learned_too(corpus, tmp_path):
     figures = run(small(stream="score", num_steps=2, channel_dropout=0.1), corpus, tmp_path).train()
     assert 0 < figures["nats_per_token"] < math.log(len(STREAMS["score"].vocabulary)) + 0.3
     assert "bits_per_note_first" not in figures
+
+
+def test_pieces_are_changed_anew_at_each_visit_and_the_same_again_after_resuming(corpus):
+    shard = open_shard(corpus, "score", "validation")
+    change = augmented(AugmentationConfig(max_semitones=6))
+    samplers = [WindowSampler(shard, batch_size=6, length=4096, seed=1, change=change) for _ in range(2)]
+    plain = WindowSampler(shard, batch_size=6, length=4096, seed=1)
+    first, again = samplers[0].next_batch()[0], samplers[1].next_batch()[0]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, plain.next_batch()[0])
+    assert len({tuple(row.tolist()) for row in first}) == len(first)
+    samplers[1].restore(samplers[0].state())
+    assert torch.equal(samplers[0].next_batch()[0], samplers[1].next_batch()[0])
+    with pytest.raises(ConfigError, match="stream score"):
+        small(stream="lead_sheet", augment=True)
 
 
 def test_only_the_collections_asked_for_are_learned(corpus, tmp_path):

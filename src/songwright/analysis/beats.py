@@ -31,8 +31,8 @@ from songwright.score.grid_score import BeatGrid, Meter
 
 MIN_ONSETS = 4
 """Distinct onsets under which no beat is looked for."""
-MAX_QUARTERS = 100_000
-"""Longest piece, in quarters (14 hours at 120): beyond, a stray note at a far tick is likelier."""
+MAX_QUARTERS = 40_000
+"""Longest piece, in quarters (over five hours at 120): beyond, a stray note at a far tick is likelier."""
 MAX_BAR_DOUBT = 0.5
 """Nats a bar by which moved bar lines must fit the notes better than the file's own for those to be given up."""
 MAX_DEFAULT_BAR_DOUBT = 0.1
@@ -41,10 +41,11 @@ MAX_BEAT_DOUBT = 2.5
 """Nats by which other pulses must fit better as the beat for the file's quarters to be given up."""
 
 # Log-odds that the bar lines are right: a line in the margin of nats a bar, fitted on the training split.
-_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = -0.34, 11.5
+_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = -0.09, 6.1
 _CONFIDENCE_OF_FILE = 0.98  # bar lines of notation and sequencers that the notes do not contradict
 
 _DENOMINATORS = (4, 8, 16)
+_LONGEST_TAIL = 64  # quarters of bars after the last onset
 
 
 class _FileBars(NamedTuple):
@@ -123,7 +124,9 @@ def _grid_of_file(score: Score, pulse: Pulse, notes: PulseNotes, features: NDArr
     """Return the file's own beats and bar lines, or None if it has no usable ones or the notes contradict them."""
     quarter_of_pulse = round(pulse.ticks[0] / score.ticks_per_quarter)
     first_onset = float(pulse.ticks[notes.onset.min()])
-    bars = _bars_of_file(score, first_onset / score.ticks_per_quarter, score.end_tick / score.ticks_per_quarter)
+    # The last note may be stuck.
+    last_tick = min(score.end_tick, float(pulse.ticks[notes.onset.max()]) + _LONGEST_TAIL * score.ticks_per_quarter)
+    bars = _bars_of_file(score, first_onset / score.ticks_per_quarter, last_tick / score.ticks_per_quarter)
     if bars is None:
         return None
     if not notes.is_drum.all():
@@ -140,8 +143,7 @@ def _grid_of_file(score: Score, pulse: Pulse, notes: PulseNotes, features: NDArr
         doubt = -bars_margin(downbeat, starts[(starts >= 0) & (starts < num_beats)], int(lengths[0]))
         if doubt > (MAX_BAR_DOUBT if score.time_signatures else MAX_DEFAULT_BAR_DOUBT):
             return None
-    num_quarters = int(np.ceil(score.end_tick / score.ticks_per_quarter - bars.starts[0])) + 1
-    num_quarters = min(num_quarters, MAX_QUARTERS)
+    num_quarters = int(np.ceil(last_tick / score.ticks_per_quarter - bars.starts[0])) + 1
     quarters = bars.starts[0] + np.arange(max(num_quarters, 2))
     return BeatGrid(quarters * score.ticks_per_quarter, bars.meters, "ticks", _CONFIDENCE_OF_FILE)
 
@@ -152,7 +154,7 @@ def _bars_of_file(score: Score, first_quarter: float, end_quarter: float) -> _Fi
     A first time signature that lasts for one bar shorter than the next is a pick-up, as notation programs write it.
     """
     signatures = {0: (4, 4)} | {change.tick: (change.numerator, change.denominator) for change in score.time_signatures}
-    at = sorted(signatures)
+    at = [tick for tick in sorted(signatures) if tick == 0 or tick < end_quarter * score.ticks_per_quarter]
     begins = [tick / score.ticks_per_quarter for tick in at]
     starts: list[NDArray[np.floating]] = []
     lengths: list[Meter] = []

@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.errors import InputError
 from songwright.score.elements import Score
 from songwright.score.grid import STEPS_PER_BEAT, STEPS_PER_SIXTEENTH
 from songwright.score.grid_score import (
@@ -31,6 +32,10 @@ ON_GRID_STEPS = 0.75
 """Steps from the grid within which an onset counts as on it: a quarter of a sixteenth, 50 ms at 75 quarters a minute.
 
 Random onsets reach a share of 0.55 (three quarters of a beat's sixteenth grid, more where triplets are chosen)."""
+MAX_STEPS = 4_000_000
+"""Last step on which a note may start: 83,333 bars of 4/4."""
+MAX_DURATION_STEPS = 64 * 4 * STEPS_PER_BEAT
+"""Longest duration, 64 bars of 4/4: beyond, a note is stuck."""
 MIN_TEMPO_CHANGE = 0.01
 """Smallest change of tempo from bar to bar that is kept, as a share."""
 
@@ -80,6 +85,8 @@ def quantize(score: Score, grid: BeatGrid, roles: Sequence[str]) -> Quantized:
     ------
     ValueError
         If the roles are not as many as the tracks.
+    InputError
+        If a note starts after MAX_STEPS.
     """
     if len(roles) != len(score.tracks):
         raise ValueError(f"expected a role for each of {len(score.tracks)} tracks, got {len(roles)}")
@@ -90,13 +97,15 @@ def quantize(score: Score, grid: BeatGrid, roles: Sequence[str]) -> Quantized:
     onset_tick = notes["onset_tick"].astype(np.float64)
     played = np.maximum(grid.ticks_to_steps(onset_tick), 0.0)
     end = grid.ticks_to_steps(onset_tick + notes["duration_tick"])
+    if played.max() > MAX_STEPS:
+        raise InputError(f"a note starts {played.max() / STEPS_PER_BEAT:.0f} quarters in: that is no piece of music.")
     swing = find_swing(played)
     straight = _straight(played, swing) if swing > 1 else played
     onset = quantize_steps(straight)
     share_on_grid = float((np.abs(straight - onset) <= ON_GRID_STEPS).mean())
     if swing > 1:
         end = _straight(end, swing)
-    duration = np.maximum(np.rint(end - straight), 1).astype(np.int64)
+    duration = np.clip(np.rint(end - straight), 1, MAX_DURATION_STEPS).astype(np.int64)
 
     track_of = np.repeat(np.arange(len(sizes)), sizes)
     key = (track_of * (int(onset.max()) + 1) + onset) * 128 + notes["pitch"]
@@ -131,9 +140,6 @@ def quantize_steps(step: NDArray[np.floating]) -> NDArray[np.int64]:
     sixteenth = np.rint(step / STEPS_PER_SIXTEENTH) * STEPS_PER_SIXTEENTH
     triplet = np.rint(step / _TRIPLET) * _TRIPLET
     beat = np.floor(step / STEPS_PER_BEAT + 0.125).astype(np.int64)
-    beat -= beat.min()
-    if int(beat.max()) > 4 * len(beat) + 4096:  # a stray note far away must not cost memory
-        beat = np.unique(beat, return_inverse=True)[1]
     cost_sixteenth = np.bincount(beat, np.abs(step - sixteenth))
     cost_triplet = np.bincount(beat, np.abs(step - triplet))
     is_triplet = (cost_triplet < 0.5 * cost_sixteenth) & (cost_sixteenth - cost_triplet > 0.5)

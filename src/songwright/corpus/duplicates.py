@@ -40,8 +40,8 @@ MIN_SHARED = 8
 
 _KINDS = ("exact", "transposed", "near")
 _FORMAT_VERSION = 1
-# Neighbours in a bucket that are compared with a line. Only a bucket of over a thousand lines that are not alike (none
-# in 10^6 songs) has more; there the order of the pieces may count.
+# Neighbours in a bucket that are compared with a line. Only a bucket of over a thousand lines that are not alike has
+# more; there the order of the pieces may count.
 _MAX_NEIGHBOURS = 1000
 _PAIRS_AT_ONCE = 50_000
 _MAX_COMPARED = 32

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from songwright.analysis.beats import find_beats
 from songwright.analysis.chords import find_chords
+from songwright.analysis.half_bars import measure_half_bars
 from songwright.analysis.keys import KeyRegion, find_keys
 from songwright.analysis.notes import clean_notes
 from songwright.analysis.phrases import find_phrases
@@ -136,8 +137,12 @@ def analyse(
         return found
     melody, piano = melody_line(laid), accompaniment(laid)
     is_pitched = bool(len(melody) or len(piano))
-    keys = find_keys(laid) if is_pitched else ()
-    chords = _written_chords(score.chord_labels, grid) or (find_chords(laid) if is_pitched else ())
+    keys: tuple[KeyRegion, ...] = ()
+    chords = _written_chords(score.chord_labels, grid)
+    if is_pitched:
+        half_bars = measure_half_bars(laid)
+        keys = find_keys(laid, half_bars)
+        chords = chords or find_chords(laid, half_bars)
     form = find_phrases(melody, chords, laid.bar_starts, accompaniment=piano) if chords and laid.num_bars else None
     return Piece(
         title, laid, quantized.deviations, keys, chords, melody, piano, form, seconds, grid, quantized.share_on_grid,

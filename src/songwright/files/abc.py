@@ -41,10 +41,12 @@ from songwright.files.written_music import (
 )
 from songwright.score.elements import Score
 
-MAX_FILE_BYTES = 4 * 2**20
+MAX_FILE_BYTES = 2 * 2**20
 """Largest file. A tune book of a thousand tunes has 0.5 MB."""
 MAX_TUNES = 20_000
 """Most tunes of a file."""
+MAX_TUNE_CHARACTERS = 2**17
+"""Longest tune. A motet in five voices has 10,000 characters."""
 
 _MAX_REST_MEASURES = 999
 _MAX_VOICES = 64
@@ -121,6 +123,8 @@ def tunes_from_abc_bytes(data: bytes, *, name: str = "ABC data", repeats: bool =
             raise InputError(f"{name} has more than {MAX_TUNES} tunes: split it into several files.")
         tune = _Tune()
         try:
+            if sum(map(len, lines)) > MAX_TUNE_CHARACTERS:
+                raise InputError(f"has a tune of more than {MAX_TUNE_CHARACTERS} characters: give less music.")
             for line in lines:
                 tune.read_line(line)
             score = tune.score(repeats=repeats)
@@ -172,10 +176,7 @@ class _Tune:
         num_measures = max((voice.measure for voice in self.voices.values()), default=0)
         measures = self.measures[:num_measures]
         for measure in measures:
-            first: dict[int, str] = {}
-            for onset, label in measure.chords:
-                first.setdefault(onset, label)
-            measure.chords = sorted(first.items())
+            measure.put_in_order()
         order = self._order(measures) if repeats else range(num_measures)
         return sounding_score([voice.part for voice in self.voices.values()], measures, UNITS_PER_QUARTER, order=order)
 
@@ -310,6 +311,8 @@ class _Tune:
     def _close_measure(self, voice: Voice) -> None:
         if not voice.length:
             return
+        if voice.measure == MAX_PLAYED_MEASURES:
+            raise InputError(f"has more than {MAX_PLAYED_MEASURES} measures: give less music.")
         measure = self._measure(voice.measure)
         measure.length = max(measure.length, voice.length)
         voice.notes.sort(key=note_order)

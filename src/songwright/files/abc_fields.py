@@ -1,4 +1,4 @@
-"""What the fields of an ABC tune say: keys, metres, unit lengths, tempos, clefs and the order of parts; and where tunes begin."""
+"""What the fields of ABC tunes say: where a tune begins, its key, metre, unit length, tempo, clef, order of parts."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from songwright.errors import InputError
 
 MAX_FILE_BYTES = 32 * 2**20
 """Largest file, and largest document inside a compressed one. A string quartet of 45 minutes has 11 MB."""
-MAX_TAGS = 1_500_000
+MAX_TAGS = 500_000
 """Most elements of a document that are kept; that quartet has 40,000."""
 MAX_RATIO = 250
 """Most bytes a compressed one may become. Scores shrink to a sixtieth at best (OpenScore, music21)."""

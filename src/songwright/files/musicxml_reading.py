@@ -9,6 +9,7 @@ Dynamic marks give the velocity, 80 without one. Bar lines: see `files.sounding_
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Mapping
 from math import lcm
 from xml.etree.ElementTree import Element
@@ -31,6 +32,7 @@ from songwright.files.written_music import (
     DEFAULT_VELOCITY,
     DYNAMICS,
     FREE_METER,
+    MAX_PLAYED_MEASURES,
     WrittenMeasure,
     WrittenNote,
     WrittenPart,
@@ -40,6 +42,7 @@ from songwright.files.written_music import (
 from songwright.score.elements import Score
 
 _MAX_DIVISIONS = 1_000_000  # of a quarter note; the standard asks for less than 16,384
+_MAX_PARTS = 256
 _MAX_UNITS_PER_QUARTER = 10**9
 _MAX_MEASURE_QUARTERS = 4_096  # chant without bar lines has some hundreds
 _SNARE_DRUM = 38  # for percussion whose instrument names no sound
@@ -136,12 +139,16 @@ class _ScoreReader:
 
     def read_part(self, element: Element) -> None:
         """Read one part and what it says for all."""
+        if len(self.parts) == _MAX_PARTS:
+            raise InputError(f"has more than {_MAX_PARTS} parts: give less music.")
         part_id = element.get("id", "")
         listed = self._score_parts.get(part_id)
         part, drum_pitches = part_of(listed, part_id)
         self.parts.append(part)
         walker = _PartReader(self, part, drum_pitches)
         for index, measure in enumerate(element.iterfind("measure")):
+            if index == MAX_PLAYED_MEASURES:
+                raise InputError(f"has more than {MAX_PLAYED_MEASURES} measures: give less music.")
             if index == len(self.measures):
                 self.measures.append(WrittenMeasure())
             part.measures.append(walker.read_measure(index, measure))
@@ -153,6 +160,8 @@ class _ScoreReader:
     def align(self) -> None:
         """Give the measures their lengths and bring the parts into step."""
         align_parts(self.parts, self._lengths, self._meters, self.measures, self.units_per_quarter)
+        for measure in self.measures:
+            measure.put_in_order()
 
     def is_first_with(self, what: str, part: WrittenPart) -> bool:
         """Return whether `part` is the first to say anything of `what`: parts must not contradict each other."""
@@ -252,14 +261,9 @@ class _PartReader:
 
     def _with_velocities(self, notes: list[WrittenNote], dynamics: list[tuple[int, int]]) -> list[WrittenNote]:
         dynamics.sort(key=lambda change: change[0])
-        louder: list[WrittenNote] = []
-        for note in notes:
-            velocity = self.velocity
-            for onset, changed in dynamics:
-                if onset > note[0]:
-                    break
-                velocity = changed
-            louder.append((*note[:3], velocity, *note[4:]))
+        onsets = [onset for onset, _ in dynamics]
+        velocities = [self.velocity, *(velocity for _, velocity in dynamics)]
+        louder = [(*note[:3], velocities[bisect_right(onsets, note[0])], *note[4:]) for note in notes]
         if dynamics:
             self.velocity = dynamics[-1][1]
         return louder
@@ -322,7 +326,7 @@ class _PartReader:
         if tempo is not None:
             measure.tempos.append((onset, tempo))
         loudness = number(element.get("dynamics"), low=0, high=1000)
-        if loudness is not None and all(at != onset for at, _ in dynamics):
+        if loudness is not None and not (dynamics and dynamics[-1][0] == onset):
             dynamics.append((onset, min(max(round(0.9 * loudness), 1), 127)))  # per cent of velocity 90
         if element.get("dacapo") == "yes":
             measure.jump = "capo"
@@ -361,6 +365,5 @@ class _PartReader:
     def _harmony(self, element: Element, measure: WrittenMeasure) -> None:
         onset = self._onset_of(element)
         label = harmony_label(element, self.transposition)
-        if label is not None and all(at != onset for at, _ in measure.chords):
+        if label is not None:
             measure.chords.append((onset, label))
-            measure.chords.sort(key=lambda chord: chord[0])

@@ -1,23 +1,20 @@
 """Recordings to notes: the sound of an audio file -> `Score`, without PyTorch.
 
-Knows how sound is read, brought to one rate, shown to a small convolutional network as a spectrogram of 1/3 semitones,
-and how the network's posteriors become notes. Which network, and how it was trained: `model.transcription` and
-`training.transcription`. Leaves beats, tempo and metre to `analysis`: the score has 480 ticks a quarter note at 120
-quarter notes a minute, so that 960 ticks are one second. Drums and other unpitched sounds are not transcribed.
-
-Frames are `HOP` samples apart at `SAMPLE_RATE`; pitches are MIDI notes from `LOWEST_PITCH` on.
+Knows how a small convolutional network is run over a recording and how its posteriors become notes. Which network, and
+how it was trained: `model.transcription` and `training.transcription`. Leaves reading of sound to `files.recordings`,
+what the network is shown to `files.spectrogram`, beats, tempo and metre to `analysis`: the score has 480 ticks a
+quarter note at 120 quarter notes a minute, so that 960 ticks are one second. Drums and other unpitched sounds are not
+transcribed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import math
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from fractions import Fraction
-from functools import cache, lru_cache
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -26,237 +23,37 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.errors import InputError, WeightsError
+from songwright.files.recordings import (
+    SAMPLE_RATE,
+    check_finite,
+    check_length,
+    check_rate,
+    read_recording,
+    resample,
+)
+from songwright.files.spectrogram import (
+    BINS_PER_SEMITONE,
+    HOP,
+    LOWEST_PITCH,
+    NUM_BINS,
+    NUM_PITCHES,
+    num_frames,
+    reference_level,
+    spectrogram,
+)
 from songwright.score.elements import NOTE_DTYPE, Score, TempoChange, Track, sort_notes
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-SAMPLE_RATE = 16_000
-"""Rate at which the network hears, in Hz."""
-HOP = 256
-"""Samples from one frame to the next: 16 ms."""
-LOWEST_PITCH, NUM_PITCHES = 21, 88
-"""The keys of a piano: A0 to C8."""
-BINS_PER_SEMITONE = 3
-NUM_BINS = 294
-"""Bins of the spectrogram, a third of a semitone each; bin 3 p + 1 is the middle of pitch `LOWEST_PITCH` + p."""
-NUM_RESOLUTIONS = 2
-"""Spectrograms in a feature: one fine in frequency, one fine in time."""
-
-MIN_SECONDS, MAX_SECONDS = 0.3, 30 * 60.0
-"""Shortest and longest recording that is read."""
 TICKS_PER_SECOND = 960
 
-# Windows in samples: fine in frequency below and above the split, and fine in time.
-_LOW_WINDOW, _HIGH_WINDOW, _SHORT_WINDOW = 8192, 4096, 1024
-_SPLIT_BIN = 3 * (57 - LOWEST_PITCH)  # 220 Hz
-_FLOOR = 1e-9  # power added before the logarithm, 90 dB under full scale
+TRANSCRIPTION_WARNING = "WARNING TEXT"
+
 _PIECE_FRAMES = 512  # frames transcribed at a time: 8 s
 _CONTEXT_FRAMES = 32  # more frames read on either side than the network sees
-_HALF_TAPS = 16  # zero crossings of the resampling sinc on either side
-_LEVEL_SECONDS = 0.1
 _LEVEL_DB = -20.0  # to which the loud moments are brought
 _SILENCE_DB = -75.0  # a recording whose loud moments stay below this holds no sound
-
-
-def read_recording(path: str | os.PathLike[str]) -> NDArray[np.float32]:
-    """Read a recording as one channel at `SAMPLE_RATE`, piece by piece.
-
-    Parameters
-    ----------
-    path : path
-        A file that libsndfile reads: WAV, FLAC, MP3, Ogg Vorbis and others.
-
-    Returns
-    -------
-    array of float32, shape (num_samples,)
-        The mean of the channels.
-
-    Raises
-    ------
-    InputError
-        If the file is missing, no sound, damaged, or its length is not from `MIN_SECONDS` to `MAX_SECONDS`.
-    """
-    import soundfile
-
-    file = Path(path)
-    if not file.is_file():
-        raise InputError(f"{file} does not exist: give the path of a recording.")
-    pieces: list[NDArray[np.float32]] = []
-    try:
-        with soundfile.SoundFile(file) as sound:
-            rate = int(sound.samplerate)
-            _check_rate(rate, str(file))
-            resampler = _Resampler(rate, SAMPLE_RATE)
-            block, num_read = max(1 << 10, (1 << 18) // sound.channels), 0
-            while len(samples := sound.read(block, dtype="float32", always_2d=True)):
-                num_read += len(samples)
-                _check_length(max(num_read, rate), rate, str(file))
-                _check_finite(samples, str(file))
-                pieces.append(resampler.push(samples.mean(axis=1)))
-            pieces.append(resampler.finish())
-    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a file without a header
-        reason = str(getattr(error, "error_string", None) or error).rstrip(".")
-        raise InputError(f"{file} cannot be read as sound ({reason}): convert it to WAV, FLAC, MP3 or Ogg.") from None
-    audio = np.concatenate(pieces)
-    _check_length(num_read, rate, str(file))
-    return audio
-
-
-def _check_length(num_samples: int, rate: int, name: str) -> None:
-    if num_samples < MIN_SECONDS * rate:
-        raise InputError(f"{name} is shorter than {MIN_SECONDS} seconds: there is nothing to transcribe.")
-    if num_samples > MAX_SECONDS * rate:
-        raise InputError(f"{name} is longer than {MAX_SECONDS / 60:.0f} minutes: cut it into pieces.")
-
-
-def _check_rate(rate: int, name: str) -> None:
-    if not 4000 <= rate <= 384_000:
-        raise InputError(f"{name} has {rate} samples a second; rates from 4,000 to 384,000 are read: convert it.")
-
-
-def _check_finite(samples: NDArray[np.floating], name: str) -> None:
-    if not np.isfinite(samples).all():
-        raise InputError(f"{name} holds values that are not finite: export it again.")
-
-
-def resample(samples: NDArray[np.floating], from_rate: float, to_rate: float) -> NDArray[np.float32]:
-    """Return samples at another rate, by a windowed sinc that cuts at 94 % of the lower Nyquist frequency.
-
-    Parameters
-    ----------
-    samples : array, shape (num_samples,)
-    from_rate, to_rate : float
-        In Hz. Their ratio is taken to the nearest fraction of a denominator up to 1,000.
-
-    Returns
-    -------
-    array of float32, shape (ceil(num_samples * to_rate / from_rate),)
-
-    Examples
-    --------
-    >>> len(resample(np.zeros(44_100), 44_100, 16_000))
-    16000
-    """
-    resampler = _Resampler(from_rate, to_rate)
-    return np.concatenate([resampler.push(samples), resampler.finish()])
-
-
-class _Resampler:
-    """Resampling of sound that comes in pieces: blocks of `step` samples times one banded matrix.
-
-    The matrix holds the filter once for each phase, so that all the work is one matrix product.
-    """
-
-    def __init__(self, from_rate: float, to_rate: float) -> None:
-        self.ratio = Fraction(to_rate / from_rate).limit_denominator(1000)
-        repeat = max(1, 128 // max(self.ratio.numerator, self.ratio.denominator))
-        self.num_out, self.step = self.ratio.numerator * repeat, self.ratio.denominator * repeat
-        cutoff = 0.94 * min(1.0, to_rate / from_rate)
-        self.half = math.ceil(_HALF_TAPS / cutoff)
-        source = np.arange(self.step + 2 * self.half) - self.half
-        distance = source[:, None] - np.arange(self.num_out) * self.step / self.num_out
-        window = np.i0(9.0 * np.sqrt(np.clip(1 - (distance / self.half) ** 2, 0, None))) / np.i0(9.0)
-        window[np.abs(distance) > self.half] = 0
-        matrix = cutoff * np.sinc(cutoff * distance) * window
-        self.matrix = (matrix / matrix.sum(axis=0)).astype(np.float32)
-        self.waiting = np.zeros(self.half, dtype=np.float32)
-        self.num_in = 0
-        self.num_done = 0
-
-    def push(self, samples: NDArray[np.floating]) -> NDArray[np.float32]:
-        """Return what can be told by now."""
-        self.num_in += len(samples)
-        self.waiting = np.concatenate([self.waiting, samples.astype(np.float32)])
-        num_blocks = max(0, (len(self.waiting) - 2 * self.half) // self.step)
-        if num_blocks == 0:
-            return np.zeros(0, dtype=np.float32)
-        windows = np.lib.stride_tricks.sliding_window_view(self.waiting, self.step + 2 * self.half)
-        out = (windows[: num_blocks * self.step : self.step] @ self.matrix).reshape(-1)
-        self.waiting = self.waiting[num_blocks * self.step :]
-        self.num_done += len(out)
-        return out
-
-    def finish(self) -> NDArray[np.float32]:
-        """Return the end, as if silence followed."""
-        wanted = math.ceil(self.num_in * self.ratio) - self.num_done
-        num_in = self.num_in
-        end = self.push(np.zeros(2 * self.half + 2 * self.step, dtype=np.float32))[:wanted]
-        self.num_in = num_in
-        return end
-
-
-@cache
-def _window(length: int) -> NDArray[np.float32]:
-    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(length) / length)
-    return (window / window.sum() * 2).astype(np.float32)  # a sine of amplitude 1 has a peak of power 1
-
-
-@cache
-def _filters(window: int, first_bin: int, end_bin: int) -> NDArray[np.float32]:
-    """Return triangles over the logarithm of frequency, shape (window / 2 + 1, num_bins), of peak 1.
-
-    They are a third of a semitone wide on either side, or one line of the spectrum where that is more.
-    """
-    pitch = LOWEST_PITCH + (np.arange(first_bin, end_bin) - 1) / BINS_PER_SEMITONE
-    centre = 440 * 2 ** ((pitch - 69) / 12)
-    frequency = np.arange(window // 2 + 1)[:, None] * SAMPLE_RATE / window
-    width = np.maximum(centre * (2 ** (1 / (12 * BINS_PER_SEMITONE)) - 1), SAMPLE_RATE / window)
-    return np.clip(1 - np.abs(frequency - centre) / width, 0, None).astype(np.float32)
-
-
-_PLAN = (  # resolution, window, first and last bin
-    (0, _LOW_WINDOW, 0, _SPLIT_BIN),
-    (0, _HIGH_WINDOW, _SPLIT_BIN, NUM_BINS),
-    (1, _SHORT_WINDOW, 0, NUM_BINS),
-)
-
-
-def num_frames(num_samples: int) -> int:
-    """Return how many frames a recording has: one at every multiple of `HOP` samples, the first at 0."""
-    return num_samples // HOP + 1
-
-
-def spectrogram(audio: NDArray[np.float32], first_frame: int = 0, end_frame: int | None = None) -> NDArray[np.float32]:
-    """Return the level of each third of a semitone in each frame.
-
-    Parameters
-    ----------
-    audio : array, shape (num_samples,)
-        At `SAMPLE_RATE`.
-    first_frame, end_frame : int
-        Frames wanted; frame t is centred on sample t * HOP. Beyond both ends of the audio there is silence.
-
-    Returns
-    -------
-    array of float32, shape (NUM_RESOLUTIONS, num_frames, NUM_BINS)
-        In dB relative to a sine at full scale, at least -90.
-    """
-    end_frame = num_frames(len(audio)) if end_frame is None else end_frame
-    count = end_frame - first_frame
-    half = _LOW_WINDOW // 2
-    start, stop = first_frame * HOP - half, (end_frame - 1) * HOP + half
-    inside = audio[max(start, 0) : max(stop, 0)]
-    padded = np.zeros(stop - start, dtype=np.float32)
-    offset = max(start, 0) - start
-    padded[offset : offset + len(inside)] = inside
-    levels = np.empty((NUM_RESOLUTIONS, count, NUM_BINS), dtype=np.float32)
-    for resolution, window, first_bin, end_bin in _PLAN:
-        skip = half - window // 2
-        frames = np.lib.stride_tricks.sliding_window_view(padded[skip : len(padded) - skip], window)[::HOP]
-        spectrum = np.fft.rfft(frames * _window(window))
-        power = spectrum.real**2 + spectrum.imag**2
-        levels[resolution, :, first_bin:end_bin] = power @ _filters(window, first_bin, end_bin)
-    levels += np.float32(_FLOOR)
-    return 10 * np.log10(levels, out=levels)
-
-
-def reference_level(audio: NDArray[np.float32]) -> float:
-    """Return the level of the loud moments of a recording, in dB: the 90th percentile over tenths of a second."""
-    length = round(_LEVEL_SECONDS * SAMPLE_RATE)
-    blocks = np.pad(audio, (0, -len(audio) % length)).reshape(-1, length)
-    power = np.einsum("ij,ij->i", blocks, blocks) / length
-    return float(10 * np.log10(np.percentile(power, 90) + 1e-12))
 
 
 class Heard(NamedTuple):
@@ -403,7 +200,7 @@ def decode_notes(
     end = np.where(struck_again, np.minimum(end, np.r_[start[1:], 0][: len(start)]), end)
     begin = np.maximum(start + np.clip(fraction, -0.5, 0.5), 0)
     seconds = np.stack([begin, np.maximum(end, begin + 2)], axis=1) * (HOP / SAMPLE_RATE)
-    return np.column_stack([seconds, key + LOWEST_PITCH, top])
+    return np.column_stack([seconds, key + LOWEST_PITCH, top]).astype(np.float64)
 
 
 def transcribe_audio(
@@ -442,11 +239,11 @@ def transcribe_audio(
     WeightsError
         If the shipped network is missing or damaged.
     """
-    _check_rate(sample_rate, name)
+    check_rate(sample_rate, name)
     mono = np.asarray(samples, dtype=np.float32)
     mono = mono.mean(axis=1) if mono.ndim == 2 else mono
-    _check_length(len(mono), sample_rate, name)
-    _check_finite(mono, name)
+    check_length(len(mono), sample_rate, name)
+    check_finite(mono, name)
     return _transcribe(resample(mono, sample_rate, SAMPLE_RATE), progress, name, weights)
 
 

@@ -57,6 +57,15 @@ class WrittenMeasure:
     jump: str = ""
     """After the measure: `capo` to the beginning, `segno` to the sign."""
 
+    def put_in_order(self) -> None:
+        """Order what was read part by part by onset; of several chords at one onset the first stands."""
+        for events in (self.tempos, self.keys, self.markers):
+            events.sort(key=lambda event: event[0])
+        first: dict[int, str] = {}
+        for onset, label in self.chords:
+            first.setdefault(onset, label)
+        self.chords = sorted(first.items())
+
 
 @dataclass(slots=True)
 class WrittenPart:

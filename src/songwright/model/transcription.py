@@ -67,14 +67,16 @@ class TranscriptionNetwork(nn.Module):
         num_planes = sum(map(len, self.shifts)) * config.bins_per_semitone + 2  # and the place on the keyboard, twice
         self.level_scale = nn.Parameter(torch.full((1, config.num_resolutions, 1, config.num_bins), 1 / 20))
         self.level_bias = nn.Parameter(torch.full((1, config.num_resolutions, 1, config.num_bins), 2.0))
-        self.stem = _Convolution(num_planes, config.channels)
-        self.blocks = nn.ModuleList(
-            _Block(config.channels, dilation, config.jumps if number % 2 else (), config.jump_channels)
-            for number, dilation in enumerate(config.dilations)
+        self.stem = Convolution(num_planes, config.channels)
+        self.blocks = nn.Sequential(
+            *(
+                ResidualBlock(config.channels, dilation, config.jumps if number % 2 else (), config.jump_channels)
+                for number, dilation in enumerate(config.dilations)
+            )
         )
-        self.onset_hidden = _Convolution(config.channels, config.head_channels)
+        self.onset_hidden = Convolution(config.channels, config.head_channels)
         self.onset_out = nn.Conv2d(config.head_channels, 1, 1)
-        self.frame_hidden = _Convolution(config.channels, config.head_channels)
+        self.frame_hidden = Convolution(config.channels, config.head_channels)
         self.frame_out = nn.Conv2d(config.head_channels + 1, 1, 1)
         nn.init.constant_(self.onset_out.bias, -5.0)  # pyright: ignore[reportArgumentType]: onsets are rare
         nn.init.constant_(self.frame_out.bias, -3.0)  # pyright: ignore[reportArgumentType]
@@ -83,6 +85,10 @@ class TranscriptionNetwork(nn.Module):
     def num_parameters(self) -> int:
         """Trained numbers."""
         return sum(parameter.numel() for parameter in self.parameters())
+
+    def residual_blocks(self) -> list[ResidualBlock]:
+        """Return the blocks in order."""
+        return [block for block in self.blocks if isinstance(block, ResidualBlock)]
 
     def forward(self, levels: Tensor) -> Tensor:
         """Return logits.
@@ -111,14 +117,13 @@ class TranscriptionNetwork(nn.Module):
         place = torch.linspace(-1, 1, width, dtype=scaled.dtype, device=scaled.device)
         place = place.expand(batch, 1, num_frames, width)
         hidden = self.stem(torch.cat([*planes, place, place * place], dim=1))
-        for block in self.blocks:
-            hidden = block(hidden)
+        hidden = self.blocks(hidden)
         onset = self.onset_out(self.onset_hidden(hidden))
         frame = self.frame_out(torch.cat([self.frame_hidden(hidden), onset], dim=1))
         return torch.cat([onset, frame], dim=1)
 
 
-class _Convolution(nn.Module):
+class Convolution(nn.Module):
     """A 3 x 3 convolution over (frame, pitch), dilated in time, then batch normalisation and ReLU."""
 
     def __init__(self, num_in: int, num_out: int, *, dilation: int = 1) -> None:
@@ -127,20 +132,22 @@ class _Convolution(nn.Module):
         self.norm = nn.BatchNorm2d(num_out)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Return (batch, num_out, frame, pitch) of (batch, num_in, frame, pitch)."""
         return F.relu(self.norm(self.convolution(hidden)))
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
     """A residual step: a convolution dilated in time, then a mixture of channels, with `jumps` of other pitches too."""
 
     def __init__(self, channels: int, dilation: int, jumps: tuple[int, ...], jump_channels: int) -> None:
         super().__init__()
         self.jumps, self.jump_channels = jumps, jump_channels
-        self.near = _Convolution(channels, channels, dilation=dilation)
+        self.near = Convolution(channels, channels, dilation=dilation)
         self.mix = nn.Conv2d(channels + jump_channels * len(jumps), channels, 1, bias=False)
         self.norm = nn.BatchNorm2d(channels)
 
     def forward(self, hidden: Tensor) -> Tensor:
+        """Return the same shape, (batch, channel, frame, pitch)."""
         near = self.near(hidden)
         if self.jumps:
             low, high = max(0, -min(self.jumps)), max(0, max(self.jumps))

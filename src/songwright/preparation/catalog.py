@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from songwright.corpus.duplicates import Fingerprint, find_duplicates
+from songwright.corpus.duplicates import MIN_SIMILARITY, Fingerprint, find_duplicates
 from songwright.corpus.splits import split_of_work
 from songwright.errors import InputError
 from songwright.files.writing import write_whole
@@ -97,7 +97,9 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
         earlier, later = with_prints[relation.earlier], with_prints[relation.later]
         known = usable[earlier].values["piece_id"]
         is_same_work = usable[earlier].values["work"] == usable[later].values["work"]
-        if relation.kind != "near" or (config.near_duplicates == "reject" and not is_same_work):
+        # What only a third piece links to an earlier one shares less than MIN_SIMILARITY with it: grouped, not a repeat.
+        is_repeat = relation.similarity >= MIN_SIMILARITY and config.near_duplicates == "reject" and not is_same_work
+        if relation.kind != "near" or is_repeat:
             kind = {"exact": "the same notes as", "transposed": "a transposition of", "near": "nearly repeats"}
             if usable[later].values["status"] == "ok":
                 usable[later].leave_out("duplicate", f"{kind[relation.kind]} {known}")

@@ -212,9 +212,8 @@ def _song_record(file: SourceFile, song: Song, config: CorpusConfig) -> Record:
 
 
 def _add_song(record: Record, song: Song, other_form: Form | None, config: CorpusConfig) -> None:
-    for name, arrays in song_sequences(song, alternative_form=other_form):
-        if name in config.streams:
-            record.sequences.append((name, sum(other == name for other, _, _ in record.sequences), arrays))
+    for name, arrays in song_sequences(song, alternative_form=other_form, wanted=config.streams):
+        record.sequences.append((name, sum(other == name for other, _, _ in record.sequences), arrays))
     if len(song.lead_sheet.melody):
         record.hashes = song_hashes(song)
 

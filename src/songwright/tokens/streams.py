@@ -8,7 +8,7 @@ read by `preparation.shards`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,14 +94,19 @@ def score_sequence(token_ids: NDArray[np.int16]) -> Sequence3:
     return token_ids, nothing, nothing
 
 
-def song_sequences(song: Song, *, alternative_form: Form | None = None) -> Iterator[tuple[str, Sequence3]]:
-    """Yield (stream name, arrays) of a song in C major or A minor: its lead sheet, also in a second form, its piano."""
+def song_sequences(
+    song: Song, *, alternative_form: Form | None = None, wanted: Collection[str] = tuple(STREAMS)
+) -> Iterator[tuple[str, Sequence3]]:
+    """Yield (stream name, arrays) of the `wanted` streams of a song in C major or A minor.
+
+    The lead sheet comes a second time in the alternative form, where there is one that differs.
+    """
     sheet = song.lead_sheet
     forms = [sheet.form]
     if alternative_form is not None and alternative_form != sheet.form:
         forms.append(alternative_form)
     name = "lead_sheet" if len(sheet.melody) else "harmony"
-    for form in forms:
+    for form in forms if name in wanted else ():
         yield name, lead_sheet_sequence(LeadSheet(sheet.key, sheet.tempo_qpm, form, sheet.chords, sheet.melody))
-    if len(song.piano):
+    if len(song.piano) and "arrangement" in wanted:
         yield "arrangement", arrangement_sequence(sheet, song.piano)

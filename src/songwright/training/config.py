@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from songwright.corpus.augmentation import AugmentationConfig
 from songwright.model.config import NetworkConfig
 
 STREAM_NAMES = ("lead_sheet", "arrangement", "harmony", "score")
@@ -57,12 +58,19 @@ class TrainingConfig:
     """Threads for PyTorch; 0 for all cores."""
     channel_dropout: float = 0.0
     """Probability that a sequence is shown without a given reference (its hint, flag and pitch)."""
+    augment: bool = False
+    """Whether each visit to a piece of the stream `score` sees it changed, as `augmentation` says."""
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
 
     def __post_init__(self) -> None:
         if self.stream not in STREAM_NAMES:
             raise ValueError(f"stream must be one of {', '.join(STREAM_NAMES)}, got {self.stream!r}")
+        if self.augment and self.stream != "score":
+            raise ValueError(f"augment is for the stream score; {self.stream} is in C major or A minor throughout")
+        if self.augmentation.crop:
+            raise ValueError("augmentation.crop is for stored copies; a window of the context length is a crop already")
         for name in ("num_steps", "batch_size", "validate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")

@@ -21,7 +21,7 @@ from songwright.model.transformer import Transformer, TransformerConfig
 from songwright.preparation.shards import open_shard
 from songwright.tokens.channels import NUM_REFERENCES
 from songwright.tokens.streams import STREAMS, Stream
-from songwright.training.batches import IGNORED, WindowSampler, evaluation_batches
+from songwright.training.batches import IGNORED, WindowSampler, augmented, evaluation_batches
 from songwright.training.config import TrainingConfig
 from songwright.training.validation import validate
 
@@ -114,7 +114,11 @@ class Trainer:
         self.seconds = 0.0
         self.best = float("inf")
         self.sampler = WindowSampler(
-            self.shard, batch_size=config.batch_size, length=config.network.context_length, seed=config.seed
+            self.shard,
+            batch_size=config.batch_size,
+            length=config.network.context_length,
+            seed=config.seed,
+            change=augmented(config.augmentation) if config.augment else None,
         )
         out.mkdir(parents=True, exist_ok=True)
         if resume:

@@ -1,7 +1,7 @@
 """Training of the network that transcribes recordings, and its export to ONNX.
 
 Two steps: `prepare_excerpts` writes excerpts as spectrograms and notes, `train_transcription` learns from what lies
-there. Excerpts are crossed again while training, where it costs little: mixed in pairs, moved by semitones, filtered,
+there. Excerpts are varied again while training, where it costs little: mixed in pairs, moved by semitones, filtered,
 raised above a floor of noise. Leaves sound to `training.transcription_excerpts`, the network to `model.transcription`,
 reading and decoding to `files.transcription`.
 """
@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from songwright.errors import InputError
-from songwright.files.transcription import HOP, LOWEST_PITCH, NUM_PITCHES, SAMPLE_RATE
+from songwright.files.recordings import SAMPLE_RATE
+from songwright.files.spectrogram import HOP, LOWEST_PITCH, NUM_PITCHES
 from songwright.model.transcription import TranscriptionConfig, TranscriptionNetwork
 from songwright.training.transcription_excerpts import make_excerpt, training_material
 
@@ -33,8 +34,8 @@ _SILENT_DB = -80.0
 class TranscriptionTraining:
     """How to learn."""
 
-    minutes: float = 60.0
-    """Wall time; the learning rate falls to nothing by then."""
+    num_steps: int = 4000
+    """Steps; the learning rate falls to nothing by then. A step takes 0.6 s of one core."""
     batch_size: int = 8
     """Crops a step."""
     num_frames: int = 160
@@ -48,13 +49,13 @@ class TranscriptionTraining:
     """Weight of frames that hold an onset; that of others is 1."""
     average: float = 0.998
     """Memory of the running mean of the weights, a step."""
-    report_minutes: float = 2.0
-    """Time from one report, with the averaged network saved, to the next."""
+    report_steps: int = 200
+    """Steps from one report, with the averaged network saved, to the next."""
     seed: int = 1
 
 
 def prepare_excerpts(data: Path, out_dir: Path, first: int, end: int) -> None:
-    """Write excerpts `first` to `end` - 1 into a folder: NNNN.notes.npy and NNNN.levels.npy (1.7 MB a minute... each).
+    """Write excerpts `first` to `end` - 1 into a folder: NNNN.notes.npy and NNNN.levels.npy, 1.8 MB each.
 
     An excerpt depends on its number and the data only; those that are there already are kept.
     """
@@ -207,12 +208,10 @@ def train_transcription(
         network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay, betas=(0.9, 0.98)
     )
     out_dir.mkdir(parents=True, exist_ok=True)
-    began = last = time.monotonic()
-    step, total = 0, 0.0
-    since = 0
-    while (elapsed := (time.monotonic() - began) / 60) < config.minutes:
+    began, total = time.monotonic(), 0.0
+    for step in range(config.num_steps):
         rate = config.learning_rate * min(1, (step + 1) / config.warmup_steps)
-        rate *= 0.5 * (1 + np.cos(np.pi * min(1, elapsed / config.minutes)))
+        rate *= 0.5 * (1 + np.cos(np.pi * step / config.num_steps))
         for group in optimizer.param_groups:
             group["lr"] = rate
         levels, targets = crops.batch()
@@ -223,7 +222,7 @@ def train_transcription(
         loss.backward()
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
-        step, since, total = step + 1, since + 1, total + loss.item()
+        total += loss.item()
         memory = min(config.average, 1 - 10 / (10 + step))
         with torch.no_grad():
             for mean, value in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
@@ -231,12 +230,11 @@ def train_transcription(
                     mean.lerp_(value, 1 - memory)
                 else:
                     mean.copy_(value)
-        if time.monotonic() - last > 60 * config.report_minutes:
-            last = time.monotonic()
-            report(f"{elapsed:.1f} min, step {step}, {len(crops.names)} excerpts, loss {1000 * total / since:.2f}e-3")
-            since, total = 0, 0.0
+        if (step + 1) % config.report_steps == 0 or step + 1 == config.num_steps:
+            minutes, mean_loss = (time.monotonic() - began) / 60, total / (step % config.report_steps + 1)
+            report(f"step {step + 1}, {minutes:.1f} min, {len(crops.names)} excerpts, loss {mean_loss:.4f}")
+            total = 0.0
             torch.save(averaged.state_dict(), out_dir / "network.part")
-            (out_dir / "network.part").rename(out_dir / "network.pt")
+            (out_dir / "network.part").replace(out_dir / "network.pt")
             crops.refresh()
-    torch.save(averaged.state_dict(), out_dir / "network.pt")
     return averaged.eval()

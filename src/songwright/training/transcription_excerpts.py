@@ -20,15 +20,8 @@ from numpy.typing import NDArray
 from songwright.corpus.pop909 import song_ids
 from songwright.corpus.splits import split_of
 from songwright.files.midi import read_midi
-from songwright.files.transcription import (
-    HOP,
-    LOWEST_PITCH,
-    NUM_PITCHES,
-    SAMPLE_RATE,
-    reference_level,
-    resample,
-    spectrogram,
-)
+from songwright.files.recordings import SAMPLE_RATE, resample
+from songwright.files.spectrogram import LOWEST_PITCH, NUM_PITCHES, reference_level, spectrogram
 from songwright.rendering.synthesis import SAMPLE_RATE as RENDERED_RATE
 from songwright.rendering.synthesis import render_score
 from songwright.score.elements import Score, TempoChange, Track, note_array
@@ -302,7 +295,7 @@ def spoil(audio: NDArray[np.float32], kind: str, rng: np.random.Generator) -> ND
             for start in range(0, len(audio), 1 << 15):
                 sound.write(np.clip(audio[start : start + (1 << 15)], -1, 1))
         stream.seek(0)
-        decoded = soundfile.read(stream, dtype="float32")[0]
+        decoded = np.asarray(soundfile.read(stream, dtype="float32")[0], dtype=np.float32)
         return _fitted(decoded, len(audio))
     if kind == "clipping":
         ceiling = 10 ** ((reference_level(audio) + rng.uniform(0, 9)) / 20)
@@ -316,8 +309,3 @@ def _spoil(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.f
         if rng.random() < share:
             audio = spoil(_at_level(audio, -20.0), kind, rng)
     return audio
-
-
-def num_excerpt_frames() -> int:
-    """Return the frames of an excerpt."""
-    return round(EXCERPT_SECONDS * SAMPLE_RATE) // HOP + 1

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from songwright.errors import OutputError
-from songwright.files.transcription import HOP, NUM_BINS, SAMPLE_RATE
+from songwright.files.recordings import SAMPLE_RATE
+from songwright.files.spectrogram import HOP, NUM_BINS
 from songwright.files.writing import write_whole
 from songwright.model.transcription import TranscriptionNetwork
 
@@ -86,7 +87,7 @@ def transcription_graph(network: TranscriptionNetwork) -> bytes:
     planes += [graph.node("Add", blank, graph.constant(values)) for values in (place, place * place)]
     hidden = graph.node("Concat", *planes, axis=1)
     hidden = graph.node("Relu", graph.convolution(hidden, network.stem.convolution, network.stem.norm))
-    for block in network.blocks:
+    for block in network.residual_blocks():
         near = graph.node("Relu", graph.convolution(hidden, block.near.convolution, block.near.norm))
         if block.jumps:
             told = graph.slice(near, 0, block.jump_channels, axis=1)

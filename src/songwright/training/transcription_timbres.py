@@ -1,6 +1,6 @@
 """Sounds that no SoundFont has, to learn transcription from: made-up timbres, and a voice that slides and lisps.
 
-Sums of sines [1]_, one channel at `files.transcription.SAMPLE_RATE`. Knows notes of
+Sums of sines [1]_, one channel at `files.recordings.SAMPLE_RATE`. Knows notes of
 `transcription_excerpts.PLAYED_DTYPE` by their fields; leaves mixing and damage to that module.
 
 References
@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from songwright.files.transcription import SAMPLE_RATE
+from songwright.files.recordings import SAMPLE_RATE
 
 _NYQUIST = SAMPLE_RATE / 2
 _CONTROL = 100  # steps a second of what moves slowly

@@ -35,7 +35,7 @@ from songwright.score.elements import Note, Score, TempoChange, Track, note_arra
 from songwright.score.grid_score import BeatGrid
 from songwright.tokens.score import encode
 
-ROUNDS = 7
+ROUNDS = 20
 ROLE_OF_NAME = {"MELODY": "melody", "PIANO": "chords"}
 
 Song = tuple[Path, BeatGrid]

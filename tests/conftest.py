@@ -61,7 +61,7 @@ def write_pop909_song(root: Path, labels: Path, song_id: str, *, seed: int = 0, 
     write_midi(song / f"{song_id}.mid", Score(480, tracks, (TempoChange(0, tempo),)))
     beats = delay_second + np.arange(68) * 60 / tempo
     (song / "beat_midi.txt").write_text(
-        "".join(f"{time:.6f} {float(i % 4 == 0)} 1.0\n" for i, time in enumerate(beats))
+        "".join(f"{time:.6f} {float(i % 2 == 0)} {float(i % 4 == 0)}\n" for i, time in enumerate(beats))
     )
     (song / "beat_audio.txt").write_text("".join(f"{time:.2f}\t{i % 4 + 1:.1f}\n" for i, time in enumerate(beats)))
     (label / "human_label1.txt").write_text("A4B4A4B4\n")

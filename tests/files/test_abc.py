@@ -161,7 +161,8 @@ def test_lead_sheet_symbols(symbol: str, label: str | None) -> None:
 
 
 def test_a_book_gives_every_tune_with_its_title(tmp_path: Path) -> None:
-    book = "% a book\nL:1/4\n\nX:1\nT:One\nK:C\nC D|\nw: words here\n\nsome text\n\nX:2\nT:Silent\nK:C\n\nX:3\nT:Three\nK:G\nF|\n"
+    book = "% a book\nL:1/4\n\nX:1\nT:One\nK:C\nC D|\nw: words here\n\nsome text\n\n"
+    book += "X:2\nT:Silent\nK:C\n\nX:3\nT:Three\nK:G\nF|\n"
     (tmp_path / "book.abc").write_text(book)
     found = read_abc(tmp_path / "book.abc")
     assert [(title, pitches(score)) for title, score in found] == [("One", [60, 62]), ("Three", [66])]
@@ -187,7 +188,7 @@ LONG = "X:1\nL:1/8\nK:C\n"
         (LONG + "Z999|" * 20_000, "more than 50000 measures"),
         (LONG + "c" * 200_000, "more than 131072 characters"),
         (LONG + "".join(f"V:{i}\nc|\n" for i in range(99)), "more than 64 voices"),
-        ("X:1\nK:C\nc\n\n" * 20_001, "more than 20000 tunes"),
+        ("X:1\nK:C\nc\n\n" * 5_001, "more than 5000 tunes"),
     ],
 )
 def test_what_is_no_tune_book_is_refused_in_one_sentence(text: str, words: str) -> None:
@@ -208,5 +209,5 @@ def test_signs_that_never_close_take_no_time(text: str) -> None:
 
 
 def test_one_bad_tune_does_not_cost_the_book() -> None:
-    book = LONG + "Z999|" * 20_000 + "\n\nX:2\nT:Good\nK:C\nC|\n"
+    book = LONG + "c" * 200_000 + "\n\nX:2\nT:Good\nK:C\nC|\n"
     assert [title for title, _ in tunes_from_abc_bytes(book.encode())] == ["Good"]

@@ -82,6 +82,7 @@ def test_a_score_of_seconds_comes_out_whatever_the_rate_and_the_channels() -> No
         assert [track.name for track in score.tracks] == ["Transcription"]
 
 
+@pytest.mark.slow
 def test_rendered_piano_music_is_written_down() -> None:
     from songwright.rendering.synthesis import SAMPLE_RATE as RENDERED_RATE
     from songwright.rendering.synthesis import render_score

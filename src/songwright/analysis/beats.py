@@ -41,7 +41,7 @@ MAX_BEAT_DOUBT = 2.5
 """Nats by which other pulses must fit better as the beat for the file's quarters to be given up."""
 
 # Log-odds that the bar lines are right: a line in the margin of nats a bar, fitted on the training split.
-_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = -0.09, 6.1
+_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = 0.26, 4.16
 _CONFIDENCE_OF_FILE = 0.98  # bar lines of notation and sequencers that the notes do not contradict
 
 _DENOMINATORS = (4, 8, 16)

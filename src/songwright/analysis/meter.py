@@ -171,15 +171,15 @@ def _weights() -> dict[str, NDArray[np.float32]]:
 # Which of the pulses of a quarter is the beat: weights of the sums over the piece of some features at the beat and at
 # the half beat (columns), learned as the rest.
 _BEAT_WEIGHTS = {
-    "attacks": (0.54, 0.46),
-    "bass": (2.93, -0.36),
-    "bass_length": (9.47, -4.95),
-    "change_1": (8.61, -5.91),
-    "held": (-1.93, 0.04),
-    "longest": (8.01, -3.92),
-    "melody": (1.39, 0.58),
-    "thick": (2.62, -0.83),
-    "bass_change": (5.74, -2.95),
+    "attacks": (0.52, 0.45),
+    "bass": (2.91, -0.37),
+    "bass_length": (9.59, -5.03),
+    "change_1": (8.28, -5.79),
+    "held": (-1.85, 0.03),
+    "longest": (7.99, -3.93),
+    "melody": (1.39, 0.56),
+    "thick": (2.61, -0.9),
+    "bass_change": (5.72, -2.92),
 }
 
 

@@ -51,7 +51,7 @@ _TEMPO_PRIOR_QPM = 84.0
 _BLOCK = 64  # windows at a time, to bound memory
 _MOST_ONSETS = 4_000  # in a block of two minutes; of more, every second, third ... is used
 # Of `octave_features`: a logistic choice fitted on the training split of POP909, played with human timing.
-_OCTAVE_WEIGHTS = (-0.19, -2.41, 0.17, -1.67, -4.64, -0.1, -0.05, 3.51)
+_OCTAVE_WEIGHTS = (0.52, -2.34, -0.49, -1.8, -6.38, -0.57, -1.34, 6.61)
 
 
 class Pulse(NamedTuple):

@@ -98,7 +98,7 @@ def known_beats(file: SourceFile, score: Score) -> BeatGrid | None:
     # Bar 0 starts on a bar line at or before the first beat and the first note.
     first_note = min((int(track.notes["onset_tick"][0]) for track in score.tracks if len(track.notes)), default=0)
     first_beat = float(beats_of_seconds(np.array([first_note * _second_per_tick(score)]), seconds)[0])
-    lead = phase - numerator * int(np.ceil(max(phase - min(first_beat, 0), 0) / numerator))
+    lead = phase - numerator * int(np.ceil(max(phase - min(round(first_beat), 0), 0) / numerator))
     index = np.arange(lead, len(seconds))
     times = np.where(index < 0, seconds[0] + index * (seconds[1] - seconds[0]), seconds[np.maximum(index, 0)])
     ticks = _exact_ticks(score, times)

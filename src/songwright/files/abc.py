@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+from itertools import islice
 from pathlib import Path
 
 from songwright.errors import InputError
@@ -41,9 +42,9 @@ from songwright.files.written_music import (
 )
 from songwright.score.elements import Score
 
-MAX_FILE_BYTES = 2 * 2**20
+MAX_FILE_BYTES = 2**20
 """Largest file. A tune book of a thousand tunes has 0.5 MB."""
-MAX_TUNES = 20_000
+MAX_TUNES = 5_000
 """Most tunes of a file."""
 MAX_TUNE_CHARACTERS = 2**17
 """Longest tune. A motet in five voices has 10,000 characters."""
@@ -118,9 +119,10 @@ def tunes_from_abc_bytes(data: bytes, *, name: str = "ABC data", repeats: bool =
         raise InputError(f"{name} is no ABC file (it is not text): give a text file of tunes.")
     tunes: list[tuple[str, Score]] = []
     problem = ""
-    for number, lines in enumerate(split_tunes(text)):
-        if number == MAX_TUNES:
-            raise InputError(f"{name} has more than {MAX_TUNES} tunes: split it into several files.")
+    found = list(islice(split_tunes(text), MAX_TUNES + 1))
+    if len(found) > MAX_TUNES:
+        raise InputError(f"{name} has more than {MAX_TUNES} tunes: split it into several files.")
+    for lines in found:
         tune = _Tune()
         try:
             if sum(map(len, lines)) > MAX_TUNE_CHARACTERS:

@@ -51,7 +51,8 @@ TICKS_PER_SECOND = 960
 TRANSCRIPTION_WARNING = "WARNING TEXT"
 
 _PIECE_FRAMES = 512  # frames transcribed at a time: 8 s
-_CONTEXT_FRAMES = 32  # more frames read on either side than the network sees
+_CONTEXT_FRAMES = 20  # frames read beyond either end: the network sees 18
+_MIN_FRAMES = 2.5
 _LEVEL_DB = -20.0  # to which the loud moments are brought
 _SILENCE_DB = -75.0  # a recording whose loud moments stay below this holds no sound
 
@@ -169,7 +170,8 @@ def decode_notes(
     """Return the notes of posteriors.
 
     A note starts where the onset's probability is highest among its neighbours and above the threshold, and ends where
-    the frame's probability stays below its threshold for two frames, or where its pitch is struck again.
+    the frame's probability stays below its threshold for two frames, or where its pitch is struck again. What would
+    sound for less than `_MIN_FRAMES` is no note.
 
     Parameters
     ----------
@@ -193,14 +195,16 @@ def decode_notes(
     quiet = frame < frame_threshold
     quiet[:-1] &= frame[1:] < frame_threshold
     instant = np.where(quiet, np.arange(count, dtype=np.int32)[:, None], count)
-    next_quiet = np.minimum.accumulate(instant[::-1], axis=0)[::-1]
+    next_quiet = np.minimum.accumulate(instant[::-1], axis=0, out=instant[::-1])[::-1]
     # The frames of a soft start may lag behind its onset: look for the end two frames later.
     end = next_quiet[np.minimum(start + 2, count - 1), key].astype(np.float64)
     struck_again = np.r_[key[1:] == key[:-1], False] if len(key) else np.zeros(0, dtype=np.bool_)
     end = np.where(struck_again, np.minimum(end, np.r_[start[1:], 0][: len(start)]), end)
     begin = np.maximum(start + np.clip(fraction, -0.5, 0.5), 0)
-    seconds = np.stack([begin, np.maximum(end, begin + 2)], axis=1) * (HOP / SAMPLE_RATE)
-    return np.column_stack([seconds, key + LOWEST_PITCH, top]).astype(np.float64)
+    notes = np.column_stack([begin, end, key + LOWEST_PITCH, top]).astype(np.float64)
+    notes = notes[end - begin >= _MIN_FRAMES]
+    notes[:, :2] *= HOP / SAMPLE_RATE
+    return notes
 
 
 def transcribe_audio(
@@ -266,12 +270,14 @@ def _transcribe(
     audio: NDArray[np.float32], progress: Callable[[float], None] | None, name: str, weights: Path | None
 ) -> Score:
     peak = float(np.abs(audio).max(initial=0.0))
-    audio = audio / np.float32(peak) if peak > 1 else audio
+    if peak > 1:
+        audio /= np.float32(peak)
     level = reference_level(audio)
     if level < _SILENCE_DB:
         raise InputError(f"{name} is silent: there is nothing to transcribe.")
     model = load_model(weights)
-    heard = listen(audio * np.float32(10 ** ((_LEVEL_DB - level) / 20)), model, progress=progress)
+    audio *= np.float32(10 ** ((_LEVEL_DB - level) / 20))
+    heard = listen(audio, model, progress=progress)
     found = decode_notes(
         heard.onset, heard.frame, onset_threshold=model.onset_threshold, frame_threshold=model.frame_threshold
     )

@@ -97,7 +97,7 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
         earlier, later = with_prints[relation.earlier], with_prints[relation.later]
         known = usable[earlier].values["piece_id"]
         is_same_work = usable[earlier].values["work"] == usable[later].values["work"]
-        # What only a third piece links to an earlier one shares less than MIN_SIMILARITY with it: grouped, not a repeat.
+        # What only a third piece links to an earlier one shares less than MIN_SIMILARITY with it: no repeat of it.
         is_repeat = relation.similarity >= MIN_SIMILARITY and config.near_duplicates == "reject" and not is_same_work
         if relation.kind != "near" or is_repeat:
             kind = {"exact": "the same notes as", "transposed": "a transposition of", "near": "nearly repeats"}

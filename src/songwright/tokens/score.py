@@ -24,8 +24,7 @@ to 311 quarter notes a minute), tracks with notes only, in the order above, with
 
 References
 ----------
-.. [1] L. Ou et al., "Unifying Symbolic Music Arrangement: Track-Aware Reconstruction and Structured Tokenization",
-   2024.
+.. [1] L. Ou et al., "Unifying Symbolic Music Arrangement" (REMI-z), arXiv, 2024.
 """
 
 from __future__ import annotations
@@ -73,8 +72,6 @@ from songwright.tokens.score_vocabulary import (
     tempo_level,
     velocity_levels,
 )
-
-__all__ = ["VOCABULARY", "canonical", "decode", "encode", "note_index", "note_order"]
 
 _LONG_FROM = LONG_BASE ** np.arange(LONG_DIGITS, dtype=np.int64)  # least number with as many digits
 
@@ -125,7 +122,7 @@ def encode(grid_score: GridScore) -> NDArray[np.int16]:
     duration = _column(tracks, "duration_step")[order] - 1
     level = velocity_levels(_column(tracks, "velocity"))[order]
     if len(key) and duration.min() < 0:
-        raise InputError("a note has no duration: clean the piece before it becomes tokens.")
+        raise InputError("a note has no duration: clean the piece first.")
     pitch, onset, section = key & 127, key >> 7, key >> 15
     bar, rank = np.divmod(section, max(len(tracks), 1))
 
@@ -294,9 +291,7 @@ def _sorted_keys(grid_score: GridScore, tracks: Sequence[GridTrack]) -> tuple[ND
         return onset, np.zeros(0, dtype=np.intp)
     starts = grid_score.bar_starts
     if onset.min() < 0 or onset.max() >= starts[-1] or pitch.min() < 0 or pitch.max() > 127:
-        raise InputError(
-            "a note lies outside of the bars or has no MIDI pitch: clean the piece before it becomes tokens."
-        )
+        raise InputError("a note lies outside of the bars or has no MIDI pitch: clean the piece first.")
     if len(grid_score.meters) == 1:
         bar, position = np.divmod(onset, starts[1])
     else:
@@ -307,7 +302,7 @@ def _sorted_keys(grid_score: GridScore, tracks: Sequence[GridTrack]) -> tuple[ND
     order = np.argsort(key, kind="stable")
     key = key[order]
     if (key[1:] == key[:-1]).any():
-        raise InputError("two notes of one pitch start together in a track: clean the piece before it becomes tokens.")
+        raise InputError("two notes of one pitch start together in a track: clean the piece first.")
     return key, order
 
 

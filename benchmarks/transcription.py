@@ -47,7 +47,15 @@ from songwright.corpus.pop909 import song_ids
 from songwright.corpus.splits import split_of
 from songwright.files.midi import read_midi
 from songwright.files.recordings import SAMPLE_RATE, read_recording, resample
-from songwright.files.transcription import Heard, decode_notes, listen, load_model, transcribe
+from songwright.files.transcription import (
+    TICKS_PER_SECOND,
+    Heard,
+    decode_notes,
+    listen,
+    load_model,
+    transcribe,
+    transcribe_audio,
+)
 from songwright.rendering.mastering import master
 from songwright.rendering.synthesis import SAMPLE_RATE as RENDERED_RATE
 from songwright.rendering.synthesis import render_score
@@ -160,7 +168,6 @@ class Row:
 def measure(arguments: argparse.Namespace) -> None:
     from songwright.training.transcription_excerpts import FAMILIES, spoil
 
-    model = load_model(arguments.weights)
     peer = basic_pitch(arguments.basic_pitch) if arguments.basic_pitch else None
     songs = held_out_songs()[NUM_TUNING : NUM_TUNING + arguments.songs]
     clocks = {"ours": 0.0, "basic-pitch": 0.0, "audio": 0.0}
@@ -169,10 +176,9 @@ def measure(arguments: argparse.Namespace) -> None:
     def judge(row: Row, audio: NDArray[np.float32], rate: int, reference: Notes) -> None:
         mono = audio.mean(axis=1) if audio.ndim == 2 else audio
         began = time.process_time()
-        heard = listen(resample(mono, rate, SAMPLE_RATE), model)
-        estimate = decode_notes(
-            heard.onset, heard.frame, onset_threshold=model.onset_threshold, frame_threshold=model.frame_threshold
-        )
+        notes = transcribe_audio(mono, rate, weights=arguments.weights).tracks[0].notes
+        onset, end = notes["onset_tick"] / TICKS_PER_SECOND, (notes["onset_tick"] + notes["duration_tick"])
+        estimate = np.stack([onset, end / TICKS_PER_SECOND, notes["pitch"]], axis=1)
         clocks["ours"] += time.process_time() - began
         clocks["audio"] += len(mono) / rate
         row.ours.append(scores(reference, estimate))

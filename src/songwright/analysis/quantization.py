@@ -93,10 +93,12 @@ def quantize(score: Score, grid: BeatGrid, roles: Sequence[str]) -> Quantized:
     sizes = [len(track.notes) for track in score.tracks]
     if not sum(sizes):
         return Quantized(GridScore((), 0, grid.meters), (), 1.0, 1.0)
-    notes = np.concatenate([track.notes for track in score.tracks])
-    onset_tick = notes["onset_tick"].astype(np.float64)
-    played = np.maximum(grid.ticks_to_steps(onset_tick), 0.0)
-    end = grid.ticks_to_steps(onset_tick + notes["duration_tick"])
+    onset_tick, duration_tick, pitch, velocity = (
+        np.concatenate([track.notes[field] for track in score.tracks])
+        for field in ("onset_tick", "duration_tick", "pitch", "velocity")
+    )
+    both = grid.ticks_to_steps(np.concatenate([onset_tick, onset_tick.astype(np.int64) + duration_tick]))
+    played, end = np.maximum(both[: len(pitch)], 0.0), both[len(pitch) :]
     if played.max() > MAX_STEPS:
         raise InputError(f"a note starts {played.max() / STEPS_PER_BEAT:.0f} quarters in: that is no piece of music.")
     swing = find_swing(played)
@@ -108,16 +110,19 @@ def quantize(score: Score, grid: BeatGrid, roles: Sequence[str]) -> Quantized:
     duration = np.clip(np.rint(end - straight), 1, MAX_DURATION_STEPS).astype(np.int64)
 
     track_of = np.repeat(np.arange(len(sizes)), sizes)
-    key = (track_of * (int(onset.max()) + 1) + onset) * 128 + notes["pitch"]
+    key = (track_of * (int(onset.max()) + 1) + onset) * 128 + pitch
     order = np.argsort(key, kind="stable")
     key = key[order]
-    is_first = np.concatenate([[True], key[1:] != key[:-1]])
-    first = np.flatnonzero(is_first)
-    kept = order[first]
-    laid = np.empty(len(first), dtype=TRACK_NOTE_DTYPE)
-    laid["onset_step"], laid["pitch"] = onset[kept], notes["pitch"][kept]
-    laid["duration_step"] = np.maximum.reduceat(duration[order], first)
-    laid["velocity"] = np.maximum.reduceat(notes["velocity"][order], first)
+    duration, velocity = duration[order], velocity[order]
+    again = np.flatnonzero(key[1:] == key[:-1]) + 1
+    kept = order
+    if len(again):
+        first = np.delete(np.arange(len(key)), again)
+        kept = order[first]
+        duration, velocity = np.maximum.reduceat(duration, first), np.maximum.reduceat(velocity, first)
+    laid = np.empty(len(kept), dtype=TRACK_NOTE_DTYPE)
+    laid["onset_step"], laid["pitch"] = onset[kept], pitch[kept]
+    laid["duration_step"], laid["velocity"] = duration, velocity
     deviation = (played[kept] - onset[kept]).astype(np.float32)
     bounds = np.searchsorted(track_of[kept], np.arange(len(sizes) + 1))
     tracks = tuple(
@@ -152,18 +157,20 @@ def find_swing(step: NDArray[np.floating]) -> float:
     Onsets well inside a beat must lie late of its half, about one place, in most beats that have any: beats with
     straight sixteenths or with a triplet's second note speak against swing.
     """
-    within = step % STEPS_PER_BEAT
-    inside = (within > 1.5) & (within < STEPS_PER_BEAT - 1.5)
+    beat = np.floor(step / STEPS_PER_BEAT)
+    within = step - beat * STEPS_PER_BEAT
+    inside = np.flatnonzero((within > 1.5) & (within < STEPS_PER_BEAT - 1.5))
     low, high = (STEPS_PER_BEAT * ratio / (1 + ratio) for ratio in _SWING_RANGE)
+    within = within[inside]
     is_swung = (within >= low - 0.25) & (within <= high + 0.25)
-    beat = (step[inside] // STEPS_PER_BEAT).astype(np.int64)
-    if not len(beat):
+    if np.count_nonzero(is_swung) < _MIN_SWUNG_BEATS:
         return 1.0
-    index = np.unique(beat, return_inverse=True)[1]
-    swung = np.bincount(index, is_swung[inside]) == np.bincount(index)
-    if swung.sum() < _MIN_SWUNG_BEATS or swung.mean() < _MIN_SWUNG_SHARE:
+    index = beat[inside].astype(np.int64)
+    num_onsets = np.bincount(index)
+    swung = (np.bincount(index, is_swung) == num_onsets) & (num_onsets > 0)
+    if swung.sum() < max(_MIN_SWUNG_BEATS, _MIN_SWUNG_SHARE * np.count_nonzero(num_onsets)):
         return 1.0
-    place = float(np.median(within[inside][swung[index]]))
+    place = float(np.median(within[swung[index]]))
     ratio = place / (STEPS_PER_BEAT - place)
     return ratio if _SWING_RANGE[0] <= ratio <= _SWING_RANGE[1] else 1.0
 

@@ -60,9 +60,14 @@ def run(arguments: argparse.Namespace) -> None:
         engine = local_engine(workers)
     try:
         with tqdm(total=len(files), desc="prepare", unit=" files", file=sys.stderr, leave=False, disable=None) as bar:
+
+            def progress(done: int, total: int) -> None:
+                del total
+                bar.update(done - bar.n)
+
             manifest = build(
                 files, out, config, engine=engine, afresh=arguments.force,
-                progress=lambda done, total: bar.update(done - bar.n) and None,
+                progress=progress,
             )  # fmt: skip
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error

@@ -16,6 +16,7 @@ import math
 import os
 import struct
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,13 @@ from songwright.errors import InputError
 from songwright.files.writing import write_whole
 from songwright.score.elements import (
     DRUM_CHANNEL,
-    NOTE_DTYPE,
     KeySignature,
     Marker,
     Score,
     TempoChange,
     TimeSignature,
     Track,
-    sort_notes,
+    notes_from_columns,
 )
 
 MAX_FILE_BYTES = 16 * 2**20
@@ -113,7 +113,7 @@ def score_from_midi_bytes(data: bytes, *, name: str = "MIDI data", apply_sustain
         ),
         markers=tuple(Marker(e.time, e.text) for e in parsed.markers),
     )
-    if any(track.notes["onset_tick"].min() < 0 or track.notes["duration_tick"].min() < 0 for track in score.tracks):
+    if any(track.notes["onset_tick"][0] < 0 or track.notes["duration_tick"].min() < 0 for track in score.tracks):
         raise InputError(f"{name} is a damaged MIDI file (a note lies outside of time): export it again.")
     return score
 
@@ -180,10 +180,7 @@ def _check_header(data: bytes, name: str) -> None:
 
 def _track(track: Any, longest_pedal: int) -> Track:
     columns = track.notes.numpy()
-    notes = np.empty(len(columns["time"]), dtype=NOTE_DTYPE)
-    notes["onset_tick"], notes["duration_tick"] = columns["time"], columns["duration"]
-    notes["pitch"], notes["velocity"] = columns["pitch"], columns["velocity"]
-    notes = sort_notes(notes)
+    notes = notes_from_columns(columns["time"], columns["duration"], columns["pitch"], columns["velocity"])
     if longest_pedal and not track.is_drum and len(track.pedals):
         pedals = track.pedals.numpy()
         is_sound = (pedals["duration"] > 0) & (pedals["duration"] <= longest_pedal)
@@ -207,6 +204,7 @@ def _sustained(notes: NDArray[np.void], down: NDArray[np.int32], held: NDArray[n
     return np.where(down[pedal] < end, np.maximum(end - onset, longer), end - onset)
 
 
+@lru_cache(4096)
 def _tempo_from_microseconds(microseconds: int) -> float:
     """Return the shortest decimal that is written as that many microseconds a quarter: 810811 gives 74.0."""
     exact = _MICROSECONDS_PER_MINUTE / microseconds

@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,7 +73,7 @@ class _TimeIsUp(BaseException):
 
 
 @contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
+def _at_most(seconds: float) -> Generator[None]:
     """Raise `_TimeIsUp` in code of Python that takes longer. Code of C is stopped from outside (`workers`)."""
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "setitimer"):
         yield
@@ -156,21 +156,22 @@ def write_batch(batch: Batch, results: Sequence[list[Record]]) -> None:
 def _write_features(folder: Path, records: Sequence[Record]) -> None:
     known = [row for row, record in enumerate(records) if record.fingerprint is not None]
     fingerprints = [record.fingerprint for record in records if record.fingerprint is not None]
-    np.savez(folder / "fingerprints.npz", rows=np.array(known, np.int32), **stack_fingerprints(fingerprints))
+    _save(folder / "fingerprints.npz", {"rows": np.array(known, np.int32), **stack_fingerprints(fingerprints)})
     with_hashes = [(row, record.hashes) for row, record in enumerate(records) if record.hashes is not None]
     arrays: dict[str, NDArray[Any]] = {"rows": np.array([row for row, _ in with_hashes], np.int32)}
     for place, name in enumerate(("melody", "piano")):
         found = [hashes[place] for _, hashes in with_hashes]
         arrays[f"{name}_hashes"] = np.concatenate([np.empty(0, np.uint64), *found])
         arrays[f"{name}_lengths"] = np.array([len(array) for array in found], np.int64)
-    np.savez(folder / "hashes.npz", **arrays)
+    _save(folder / "hashes.npz", arrays)
     counted = [(row, record.counts) for row, record in enumerate(records) if record.counts]
     names = sorted(counted[0][1]) if counted else []
-    np.savez(
-        folder / "statistics.npz",
-        rows=np.array([row for row, _ in counted], np.int32),
-        **{name: np.stack([counts[name] for _, counts in counted]).astype(np.int32) for name in names},
-    )
+    columns = {name: np.stack([counts[name] for _, counts in counted]).astype(np.int32) for name in names}
+    _save(folder / "statistics.npz", {"rows": np.array([row for row, _ in counted], np.int32), **columns})
+
+
+def _save(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
+    np.savez(path, allow_pickle=False, **arrays)
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,10 @@ from songwright.preparation.shards import FORMAT_VERSION, INDEX_DTYPE, SPLITS
 from songwright.tokens.streams import STREAMS
 from songwright.workers import run_isolated
 
+WORKER_BYTES = 3 * 2**29
+"""Memory that a process may take: ten times what a batch of songs needs."""
+_REASONS = {"crashed": "crashed", "timed out": "timed out", "out of memory": "out of memory", "raised": "unsupported"}
+
 Progress = Callable[[int, int], None]
 Engine = Callable[[Sequence[Batch]], Iterable[Batch]]
 """Does batches and yields each one that is done or that failed; what failed has no folder."""
@@ -55,7 +59,9 @@ def local_engine(num_workers: int) -> Engine:
 
     def run(batches: Sequence[Batch]) -> Iterator[Batch]:
         seconds = max((batch.seconds for batch in batches), default=1.0)
-        outcomes = run_isolated(process_batch, batches, num_workers=num_workers, timeout_s=seconds)
+        outcomes = run_isolated(
+            process_batch, batches, num_workers=num_workers, timeout_s=seconds, memory_bytes=WORKER_BYTES
+        )
         for batch, _ in zip(batches, outcomes, strict=True):
             yield batch
 
@@ -213,11 +219,11 @@ def _do_one_by_one(batch: Batch) -> None:
     """Do the files of a batch that failed as a whole, each in an isolated process: only the culprit is lost."""
     seconds = max(patience(file, batch.config) for file, _ in batch.files) + 10
     tasks = [(file, batch.config) for file, _ in batch.files]
-    outcomes = run_isolated(process_file, tasks, num_workers=1, timeout_s=seconds)
+    outcomes = run_isolated(process_file, tasks, num_workers=1, timeout_s=seconds, memory_bytes=WORKER_BYTES)
     results = [
         outcome.result
         if outcome.result is not None
-        else [rejected(file, outcome.status, "its reader was stopped; the file may be damaged")]
+        else [rejected(file, _REASONS[outcome.failure or "raised"], f"its reader was stopped ({outcome.detail})")]
         for (file, _), outcome in zip(tasks, outcomes, strict=True)
     ]
     write_batch(batch, results)
@@ -326,16 +332,16 @@ def _about(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what the manifest says of a collection."""
     source = SOURCES.get(name)
     own = [entry for entry in entries if entry.values["source"] == name]
-    found = {entry.values["sha256"][:16] for entry in own} - {"unreadable"}
-    digests = {int(digest, 16) for digest in found}
+    digest_of = {entry.values["file"]: entry.values["sha256"][:16] for entry in own}
+    digests = [int(digest, 16) for digest in digest_of.values() if digest != "unreadable"]
     return {
         "name": name,
         "title": source.title if source else name,
         "url": source.url if source else "",
         "licence": source.licence if source else "unknown",
-        "checksum": checksum(digests),
-        "as_published": len(digests & known_digests(name)),
-        "files": len({entry.values["file"] for entry in own}),
+        "checksum": checksum(set(digests)),
+        "as_published": sum(digest in known_digests(name) for digest in digests),
+        "files": len(digest_of),
         "pieces": len(own),
         "used": sum(bool(entry.split) for entry in own),
     }

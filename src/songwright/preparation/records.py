@@ -103,7 +103,7 @@ def read_records(file: SourceFile, config: CorpusConfig) -> list[Record]:
         if file.path.stat().st_size == 0:
             return [rejected(file, "empty", "the file has no bytes")]
         if file.format == "billboard":
-            return [_song_record(file, read_billboard(file.path), config)]
+            return [_billboard_record(file, config)]
         readings = read_scores(file, apply_sustain=config.apply_sustain)
     except InputError as error:
         return [rejected(file, "broken bytes", str(error))]
@@ -118,6 +118,13 @@ def read_records(file: SourceFile, config: CorpusConfig) -> list[Record]:
         _score_record(file, f"{file.piece_id}/{number}" if several else file.piece_id, reading, config)
         for number, reading in enumerate(readings, 1)
     ]
+
+
+def _billboard_record(file: SourceFile, config: CorpusConfig) -> Record:
+    try:
+        return _song_record(file, read_billboard(file.path), config)
+    except InputError as error:
+        return rejected(file, "unsupported", str(error))
 
 
 def _score_record(file: SourceFile, piece_id: str, reading: Reading, config: CorpusConfig) -> Record:

@@ -84,10 +84,13 @@ class BeatGrid:
     def ticks_to_steps(self, tick: ArrayLike) -> NDArray[np.float64]:
         """Return exact (not rounded) steps of ticks, going on at the outer quarters' pace beyond both ends."""
         quarters, values = self.quarter_tick, np.asarray(tick, dtype=np.float64)
-        found = np.interp(values, quarters, np.arange(len(quarters)))
-        first, last = quarters[1] - quarters[0], quarters[-1] - quarters[-2]
-        found = np.where(values < quarters[0], (values - quarters[0]) / first, found)
-        found = np.where(values > quarters[-1], len(quarters) - 1 + (values - quarters[-1]) / last, found)
+        top = len(quarters) - 1
+        found = np.interp(values, quarters, np.arange(top + 1.0))
+        if values.size and values.min() < quarters[0]:
+            found = np.where(values < quarters[0], (values - quarters[0]) / (quarters[1] - quarters[0]), found)
+        if values.size and values.max() > quarters[-1]:
+            beyond = top + (values - quarters[-1]) / (quarters[-1] - quarters[-2])
+            found = np.where(values > quarters[-1], beyond, found)
         return found * STEPS_PER_BEAT
 
     def steps_to_ticks(self, step: ArrayLike) -> NDArray[np.float64]:

@@ -169,7 +169,7 @@ def test_excerpts_that_are_not_there_are_missed(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_training_lowers_the_loss_and_what_it_saves_can_listen(excerpts: Path, tmp_path: Path) -> None:
-    sizes = TranscriptionConfig(channels=8, jump_channels=4, head_channels=4, dilations=(1, 2))
+    sizes = TranscriptionConfig(channels=16, jump_channels=16, head_channels=16, dilations=(1, 2))
     config = TranscriptionTraining(
         num_steps=24, batch_size=2, num_frames=40, warmup_steps=4, report_steps=6, average=0.5
     )

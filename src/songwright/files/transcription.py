@@ -269,6 +269,7 @@ def transcribe(
 def _transcribe(
     audio: NDArray[np.float32], progress: Callable[[float], None] | None, name: str, weights: Path | None
 ) -> Score:
+    check_finite(audio, name)
     peak = float(np.abs(audio).max(initial=0.0))
     if peak > 1:
         audio /= np.float32(peak)

@@ -37,6 +37,7 @@ svg { width: 100%; height: auto; } svg.chart, svg.roll { border: 1px solid #e2e8
 svg.roll { margin-bottom: .8rem; }
 table { border-collapse: collapse; width: 100%; font-size: 13px; }
 th, td { text-align: left; padding: .25rem .5rem; border-bottom: 1px solid #e2e8f0; vertical-align: top; }
+td { overflow-wrap: anywhere; } td:first-child { min-width: 9rem; }
 td.n { text-align: right; font-variant-numeric: tabular-nums; }
 th button { all: unset; cursor: pointer; font-weight: 600; } th button:focus-visible { outline: 2px solid #2563eb; }
 .scroll { max-height: 32rem; overflow: auto; border: 1px solid #e2e8f0; border-radius: 6px; }

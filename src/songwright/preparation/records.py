@@ -34,6 +34,9 @@ NUM_RHYTHM_STEPS = 48
 DEVIATION_UNITS = 1000
 """Stored deviations are thousandths of a step."""
 
+SONG_STREAMS = frozenset({"lead_sheet", "arrangement", "harmony"})
+"""Streams of songs in C major or A minor; the others are of any piece."""
+
 Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 
 
@@ -171,11 +174,11 @@ def _piece_record(
     )
     record.fingerprint = fingerprint(score)
     record.counts = _counts(score)
-    song, other_form = _labelled_song(file, record.row) if file.labels else (None, None)
-    if song is None:
-        song = lead_song(piece)
-    if song is not None:
-        _add_song(record, song, other_form, config)
+    if SONG_STREAMS & set(config.streams):
+        song, other_form = _labelled_song(file, record.row) if file.labels else (None, None)
+        song = song or lead_song(piece)
+        if song is not None:
+            _add_song(record, song, other_form, config)
     if "score" in config.streams:
         _add_score(record, score, piece.deviations, copy=0)
         starts = np.array(piece.form.start_bars) if piece.form else np.zeros(1, dtype=int)

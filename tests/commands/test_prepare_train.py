@@ -122,13 +122,6 @@ def test_impossible_settings_are_refused(tiny_pop909, tmp_path, capsys, words, e
     assert not (tmp_path / "corpus").exists()
 
 
-def test_the_config_of_the_repository_is_the_default(tiny_pop909):
-    from songwright.config import load_config
-    from songwright.preparation.settings import CorpusConfig
-
-    assert load_config(CorpusConfig, ROOT / "configs" / "corpus.toml") == CorpusConfig()
-
-
 def test_the_working_folder_is_never_written_to(tiny_pop909, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.txt").write_text("keep")

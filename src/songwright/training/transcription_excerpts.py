@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.corpus.pop909 import song_ids
-from songwright.corpus.splits import split_of
+from songwright.corpus.splits import Split, split_of
 from songwright.files.midi import read_midi
 from songwright.files.recordings import SAMPLE_RATE, resample
 from songwright.files.spectrogram import LOWEST_PITCH, NUM_PITCHES, reference_level, spectrogram
@@ -76,14 +76,18 @@ def training_material(data: Path) -> Material:
     """Return the training songs of POP909 and the training drums of Groove in a folder of data."""
     pop909 = data / "POP909"
     songs = tuple(pop909 / song_id / f"{song_id}.mid" for song_id in song_ids(pop909) if split_of(song_id) == "train")
+    return Material(songs, drum_files(data, "train"))
+
+
+def drum_files(data: Path, split: Split) -> tuple[Path, ...]:
+    """Return the files of Groove's own split that hold a beat longer than an excerpt."""
     with (data / "groove" / "info.csv").open(newline="", encoding="utf-8") as table:
         rows = list(csv.DictReader(table))
-    drums = tuple(
+    return tuple(
         data / "groove" / row["midi_filename"]
         for row in rows
-        if row["split"] == "train" and row["beat_type"] == "beat" and float(row["duration"]) > EXCERPT_SECONDS
+        if row["split"] == split and row["beat_type"] == "beat" and float(row["duration"]) > EXCERPT_SECONDS
     )
-    return Material(songs, drums)
 
 
 def make_excerpt(material: Material, rng: np.random.Generator) -> Excerpt:
@@ -108,8 +112,8 @@ def make_excerpt(material: Material, rng: np.random.Generator) -> Excerpt:
         sounding["offset"] /= speed
         notes.append(sounding)
     if material.drums and rng.random() < 0.3:
-        drums = _drums(material.drums[rng.integers(len(material.drums))], num_samples)
-        mix += _at_level(drums, reference_level(mix) + rng.uniform(-15, 2))
+        drums = drum_sound(material.drums[rng.integers(len(material.drums))], num_samples)
+        mix += at_level(drums, reference_level(mix) + rng.uniform(-15, 2))
     mix = _spoil(mix, rng)
     levels = spectrogram(mix) - reference_level(mix)
     return Excerpt(levels.astype(np.float16), np.concatenate(notes))
@@ -157,7 +161,7 @@ def _made_up(
     """Return the sound of one part sung or played by nobody, one channel at SAMPLE_RATE."""
     make = random_voice if kind == "made-up voice" else random_timbre
     sound = make(notes, round(num_samples * speed) + 1, rng)
-    return _fitted(_at_level(resample(sound, SAMPLE_RATE * speed, SAMPLE_RATE), -20.0), num_samples)
+    return _fitted(at_level(resample(sound, SAMPLE_RATE * speed, SAMPLE_RATE), -20.0), num_samples)
 
 
 def _instrument(rng: np.random.Generator, all_piano: bool) -> tuple[str, int]:
@@ -212,18 +216,20 @@ def _render(
     track = Track("BASS" if rng.random() < 0.5 else "MELODY", array, program)
     audio = render_score(Score(_TICKS, (track,), (TempoChange(0, _TEMPO),)))
     mono = audio[: round((EXCERPT_SECONDS + 1) * RENDERED_RATE)].mean(axis=1)
-    return _fitted(_at_level(resample(mono, RENDERED_RATE * speed, SAMPLE_RATE), -20.0), num_samples)
+    return _fitted(at_level(resample(mono, RENDERED_RATE * speed, SAMPLE_RATE), -20.0), num_samples)
 
 
 def _fitted(audio: NDArray[np.float32], num_samples: int) -> NDArray[np.float32]:
     return np.pad(audio[:num_samples], (0, max(0, num_samples - len(audio))))
 
 
-def _at_level(audio: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+def at_level(audio: NDArray[np.float32], level: float) -> NDArray[np.float32]:
+    """Return the sound with its loud moments at a level in dB. See `files.spectrogram.reference_level`."""
     return audio * np.float32(10 ** ((level - max(reference_level(audio), -90)) / 20))
 
 
-def _drums(path: Path, num_samples: int) -> NDArray[np.float32]:
+def drum_sound(path: Path, num_samples: int) -> NDArray[np.float32]:
+    """Return the start of a drummer's MIDI file as sound, one channel at SAMPLE_RATE."""
     score = read_midi(path)
     seconds = EXCERPT_SECONDS + 1
     tracks = tuple(
@@ -274,7 +280,7 @@ def spoil(audio: NDArray[np.float32], kind: str, rng: np.random.Generator) -> ND
         if rng.random() < 0.2:  # hum of the mains
             seconds = np.arange(len(audio), dtype=np.float32) / SAMPLE_RATE
             noise += sum(np.sin(2 * np.pi * 50 * k * seconds) / k for k in (1, 2, 3)) * noise.std()
-        return audio + _at_level(noise, reference_level(audio) - rng.uniform(12, 45))
+        return audio + at_level(noise, reference_level(audio) - rng.uniform(12, 45))
     if kind == "filter":
         spectrum = np.fft.rfft(audio)
         octave = np.log2(np.maximum(np.fft.rfftfreq(len(audio), 1 / SAMPLE_RATE), 20) / 20)
@@ -307,5 +313,5 @@ def spoil(audio: NDArray[np.float32], kind: str, rng: np.random.Generator) -> ND
 def _spoil(audio: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     for kind, share in (("room", 0.3), ("filter", 0.4), ("clipping", 0.1), ("noise", 0.4), ("codec", 0.25)):
         if rng.random() < share:
-            audio = spoil(_at_level(audio, -20.0), kind, rng)
+            audio = spoil(at_level(audio, -20.0), kind, rng)
     return audio

@@ -18,6 +18,7 @@ from songwright.errors import SongwrightError
 COMMANDS = {
     "compose": "compose a new song: MIDI, sound, sheet music",
     "styles": "list the styles that the installed weights know",
+    "transcribe": "write the notes of a recording as MIDI",
     "sources": "list the collections of music that prepare recognises",
     "prepare": "turn recorded music into a corpus to train on",
     "inspect": "show what a corpus holds as one page with plots",

@@ -27,7 +27,7 @@ def test_known_layouts_are_recognised_wherever_they_lie(tmp_path, tiny_pop909):
     put(tmp_path / "all" / "my own" / "x.kar")
     files = {file.piece_id: file for file in find_files(tmp_path / "all")}
     assert sorted(files) == [
-        "all/my own/x", "billboard/0003", "groove/drummer1/session1/1_rock", "lieder/lc123", "simutrans/music/01-a",
+        "all/my own/x.kar", "billboard/0003", "groove/drummer1/session1/1_rock", "lieder/lc123", "simutrans/music/01-a",
     ]  # fmt: skip
     groove = files["groove/drummer1/session1/1_rock"]
     assert (groove.style, groove.split, groove.format) == ("rock", "test", "midi")
@@ -51,7 +51,7 @@ def test_versions_belong_to_their_song(tiny_pop909, tmp_path):
 
 def test_one_file_is_a_source(tmp_path):
     put(tmp_path / "Song.MID")
-    assert [file.piece_id for file in find_files(tmp_path / "Song.MID")] == ["file/Song"]
+    assert [file.piece_id for file in find_files(tmp_path / "Song.MID")] == [f"file/{tmp_path.name}/Song.MID"]
 
 
 @pytest.mark.parametrize("name", ["none", "empty", "words.txt"])

@@ -16,9 +16,9 @@ def prints():
     return [fingerprint(analyse(perform(make_song(seed), seed=0)).score) for seed in range(3)]
 
 
-def entry(piece_id, found=None, *, work="", is_version=False, published_split="", sha256=""):
+def entry(piece_id, found=None, *, work="", is_version=False, published_split="", digest=""):
     values = {
-        "file": piece_id, "sha256": sha256 or piece_id,
+        "file": piece_id, "digest": digest or piece_id,
         "piece_id": piece_id, "source": piece_id.split("/")[0], "status": "ok", "work": work or piece_id,
         "is_version": is_version, "published_split": published_split,
     }  # fmt: skip
@@ -46,7 +46,7 @@ def test_equal_pieces_stay_once(prints):
 
 def test_equal_files_stay_once():
     first, second = named_on("test", 2)
-    assert settled(entry(second, sha256="1"), entry(first, sha256="1")) == ["duplicate", "test"]
+    assert settled(entry(second, digest="1"), entry(first, digest="1")) == ["duplicate", "test"]
 
 
 def test_versions_of_a_work_share_its_side_and_held_out_ones_are_left_out():
@@ -75,6 +75,11 @@ def test_a_new_piece_between_two_sides_is_left_out():
 
 def test_a_collection_may_say_the_side():
     assert settled(entry(named_on("train")[0], published_split="validation")) == ["validation"]
+
+
+def test_the_side_that_a_collection_says_wins_over_a_duplicate_without(prints):
+    plain, said = named_on("train", 2)
+    assert settled(entry(plain, prints[0]), entry(said, prints[0], published_split="test")) == ["duplicate", "test"]
 
 
 def test_pieces_without_fingerprint_follow_their_hash():

@@ -45,7 +45,7 @@ def test_the_page_shows_what_the_corpus_holds(mixed_corpus):
     words = " ".join(page.words)
     assert lines[0].startswith("6 pieces")
     assert "left out, duplicate: 3" in lines
-    for expected in ("mixed/drone", "one note", "a transposition of mixed/song2", "Left out: 8", "Up and down"):
+    for expected in ("mixed/drone.mid", "one note", "a transposition of mixed/song2.mid", "Left out: 8", "Up and down"):
         assert expected in words
     assert len(re.findall('<svg class="roll"', text)) == min(NUM_ROLLS, 6)
     assert len(re.findall('<svg class="chart"', text)) == 13

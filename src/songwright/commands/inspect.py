@@ -23,6 +23,6 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--seed must not be negative, got {arguments.seed}")
     page, lines = inspection_page(arguments.corpus, seed=arguments.seed)
     out: Path = arguments.out or arguments.corpus / "corpus.html"
-    write_whole(out, page.encode())
+    write_whole(out, page.encode(errors="replace"))
     print("\n".join(lines))
     print(f"page in {out}")

@@ -32,7 +32,8 @@ def run(arguments: argparse.Namespace) -> None:
     from songwright.config import from_overrides, load_config
     from songwright.corpus.sources import find_files
     from songwright.errors import ConfigError, OutputError
-    from songwright.preparation.build import build, local_engine, read_before
+    from songwright.preparation.build import build, local_engine
+    from songwright.preparation.folder import is_corpus, read_before
     from songwright.preparation.settings import CorpusConfig
 
     out: Path = arguments.out
@@ -45,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
         config = load_config(CorpusConfig, arguments.config, overrides=arguments.overrides)
     else:
         config = from_overrides(CorpusConfig, arguments.overrides)
-    if out.exists() and not _is_corpus(out):
+    if out.exists() and not is_corpus(out):
         raise OutputError(f"{out} exists and is no corpus, so nothing is written there; choose another --out")
     read_before(out, config, afresh=arguments.force)  # what is wrong with it is said before any work
     files = [file for path in arguments.paths for file in find_files(path, labels=arguments.labels)]
@@ -67,21 +68,13 @@ def run(arguments: argparse.Namespace) -> None:
 
             manifest = build(
                 files, out, config, engine=engine, afresh=arguments.force,
-                progress=progress,
+                progress=progress, notice=tqdm.write,
             )  # fmt: skip
     except OSError as error:
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise OutputError(f"{out}: cannot be written ({error.strerror or 'is the disk full?'})") from error
     if versions and not config.versions:
         print(f"{len(versions):,} other versions of songs were not read; --set versions=true trains on them too")
     summarise(manifest, out)
-
-
-def _is_corpus(folder: Path) -> bool:
-    """Whether a folder is empty, a corpus, or the beginning of one that was interrupted."""
-    if not folder.is_dir():
-        return False
-    names = {path.name for path in folder.iterdir()}
-    return not names or "manifest.json" in names or names == {"batches"}
 
 
 def summarise(manifest: dict[str, object], out: Path) -> None:

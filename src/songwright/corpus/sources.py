@@ -41,7 +41,7 @@ class SourceFile:
     source : str
         Name of the collection.
     piece_id : str
-        `source/place in the collection`, without the ending.
+        `source/place in the collection`; without the ending in known collections.
     path : Path
     format : str
         `midi`, `musicxml`, `abc`, `audio`, `billboard`, or `pop909` (a MIDI file with beats, perhaps labels).
@@ -103,17 +103,38 @@ class Source:
 
 
 def _walk(root: Path) -> Iterator[Path]:
-    """Yield music files below a folder in a fixed order; hidden files and folders are passed over."""
-    for folder, folders, names in os.walk(root):
+    """Yield music files below a folder in a fixed order; hidden files and folders, and links to folders, are passed by.
+
+    Raises
+    ------
+    OSError
+        If a folder cannot be read: a share that is gone for a moment must not look empty.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for folder, folders, names in os.walk(root, onerror=stop):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in FORMATS:
-                yield Path(folder) / name
+            path = Path(folder) / name
+            if name.startswith(".") or path.suffix.lower() not in FORMATS:
+                continue
+            if path.is_file() or path.is_symlink():  # no pipe or device; a broken link is said to be unreadable
+                yield path
 
 
-def _plain(name: str, root: Path, *, below: str = "", style: str = "") -> Iterator[SourceFile]:
+def _text(path: str | Path) -> str:
+    r"""Return a path as text that can be written: bytes that are no UTF-8 become `\xNN`."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace").replace(os.sep, "/")
+
+
+def _plain(
+    name: str, root: Path, *, below: str = "", style: str = "", keeps_ending: bool = False
+) -> Iterator[SourceFile]:
     for path in _walk(root / below):
-        piece_id = f"{name}/{path.relative_to(root).with_suffix('').as_posix()}"
+        place = path.relative_to(root)
+        piece_id = f"{name}/{_text(place if keeps_ending else place.with_suffix(''))}"
         yield SourceFile(name, piece_id, path, FORMATS[path.suffix.lower()], piece_id, style=style)
 
 
@@ -160,7 +181,7 @@ def _groove(root: Path, labels: Path | None) -> Iterator[SourceFile]:
         row = rows.get(file.path.relative_to(root).as_posix(), {})
         yield SourceFile(
             "groove", file.piece_id, file.path, "midi", file.work,
-            style=row.get("style", ""), split=row.get("split", ""),
+            style=row.get("style", ""), split=split if (split := row.get("split", "")) in _SPLITS else "",
         )  # fmt: skip
 
 
@@ -184,6 +205,7 @@ def _billboard(root: Path, labels: Path | None) -> Iterator[SourceFile]:
         yield SourceFile("billboard", piece_id, path, "billboard", piece_id, style="pop")
 
 
+_SPLITS = ("train", "validation", "test")
 _FOLK = ("airdsAirs", "essenFolksong", "nottingham-dataset", "oneills1850", "ryansMammoth", "miscFolk")
 
 
@@ -292,6 +314,8 @@ def file_digest(path: Path) -> int:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
 
 
+ONE_FILE = "file"
+"""Source of files that are given by themselves."""
 MAX_DEPTH = 3
 """Folders below a given one in which known layouts are looked for."""
 
@@ -304,6 +328,8 @@ def recognise(root: Path) -> Source | None:
 def find_files(path: Path, *, labels: Path | None = None) -> list[SourceFile]:
     """Return the files of a collection, of collections inside a folder, of a plain folder, or one file.
 
+    A plain folder gives its files their ids with its own name, and keeps their endings.
+
     Parameters
     ----------
     path : Path
@@ -313,37 +339,51 @@ def find_files(path: Path, *, labels: Path | None = None) -> list[SourceFile]:
     Raises
     ------
     InputError
-        If the path does not exist or holds no music.
+        If the path does not exist, cannot be read, or holds no music.
     """
+    try:
+        return _find_files(path, labels)
+    except OSError as error:
+        raise InputError(f"{error.filename or path}: cannot be read ({error.strerror or error})") from error
+
+
+def _find_files(path: Path, labels: Path | None) -> list[SourceFile]:
     if path.is_file():
         if path.suffix.lower() not in FORMATS:
             raise InputError(f"{path}: not a music file ({', '.join(FORMATS)})")
-        piece_id = f"file/{path.stem}"
-        return [SourceFile("file", piece_id, path, FORMATS[path.suffix.lower()], piece_id)]
+        piece_id = f"{ONE_FILE}/{_text(path.resolve().parent.name)}/{_text(path.name)}"
+        return [SourceFile(ONE_FILE, piece_id, path, FORMATS[path.suffix.lower()], piece_id)]
     if not path.is_dir():
         raise InputError(f"{path} does not exist; give a folder of music or a music file")
     files, known = [], []
-    for folder, source in _known_below(path, MAX_DEPTH):
+    for folder, source in _known_below(path, MAX_DEPTH, set()):
         files += list(source.files(folder, labels))
         known.append(folder)
     if path not in known:
-        name = path.resolve().name or "folder"
+        name = _text(path.resolve().name) or "folder"
+        if name in SOURCES or name == ONE_FILE:  # the name alone does not make it that collection
+            name += " (folder)"
         covered = {folder.resolve() for folder in known} | _label_folders(path)
         files += [
-            file for file in _plain(name, path) if not any(parent in covered for parent in file.path.resolve().parents)
+            file
+            for file in _plain(name, path, keeps_ending=True)
+            if not any(parent in covered for parent in file.path.resolve().parents)
         ]
     if not files:
         raise InputError(f"{path}: no music found here ({', '.join(FORMATS)}, or a collection of `songwright sources`)")
     return files
 
 
-def _known_below(folder: Path, depth: int) -> Iterator[tuple[Path, Source]]:
+def _known_below(folder: Path, depth: int, seen: set[Path]) -> Iterator[tuple[Path, Source]]:
+    if folder.resolve() in seen:  # a link back up
+        return
+    seen.add(folder.resolve())
     source = recognise(folder)
     if source:
         yield folder, source
     elif depth:
         for child in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-            yield from _known_below(child, depth - 1)
+            yield from _known_below(child, depth - 1, seen)
 
 
 def _label_folders(root: Path) -> set[Path]:

@@ -31,6 +31,9 @@ from songwright.tokens.streams import STREAMS
 
 BATCH_SIZE = 64
 """Files in a batch: 10 MB of arrays for songs of POP909."""
+AUDIO_BATCH_SIZE = 4
+"""Recordings in a batch: each takes seconds."""
+DAMAGED = "{}: a part of the corpus is damaged; prepare all its collections again, with --force"
 AUDIO_PATIENCE = 10
 """How much longer than other files a recording may take."""
 
@@ -45,11 +48,14 @@ class Batch:
     config : CorpusConfig
     folder : Path
         Where batches lie.
+    again : bool
+        Whether it is done even if its folder is there.
     """
 
     files: tuple[tuple[SourceFile, str], ...]
     config: CorpusConfig
     folder: Path
+    again: bool = False
 
     @property
     def name(self) -> str:
@@ -59,8 +65,13 @@ class Batch:
 
     @property
     def seconds(self) -> float:
-        """Time after which something must be stuck: the patience for its slowest file, and a second for each other."""
-        return max(patience(file, self.config) for file, _ in self.files) + 2.0 * len(self.files) + 10
+        """Time after which something must be stuck: each file is stopped after its own, unless code of C holds it."""
+        return sum(patience(file, self.config) / (1 if file.format == "audio" else 10) for file, _ in self.files) + 30
+
+
+def batch_size(file: SourceFile) -> int:
+    """Return how many files of its kind go into a batch."""
+    return AUDIO_BATCH_SIZE if file.format == "audio" else BATCH_SIZE
 
 
 def patience(file: SourceFile, config: CorpusConfig) -> float:
@@ -102,15 +113,25 @@ def process_file(task: tuple[SourceFile, CorpusConfig]) -> list[Record]:
 
 
 def process_batch(batch: Batch) -> str:
-    """Do all files of a batch and write its folder; return its name. Does nothing where the folder is there."""
-    if not is_done(batch.folder / batch.name):
+    """Do all files of a batch and write its folder; return its name. Does nothing where it is done already."""
+    if batch.again or not is_done(batch.folder / batch.name):
         write_batch(batch, [process_file((file, batch.config)) for file, _ in batch.files])
     return batch.name
 
 
 def is_done(folder: Path) -> bool:
-    """Whether a batch's folder was written; its rows come last."""
-    return (folder / "rows.json").is_file()
+    """Whether a batch's folder was written whole and has not lost anything since."""
+    try:
+        values = json.loads((folder / "rows.json").read_text(encoding="utf-8"))
+        sizes = values["sizes"]
+        return {"config", "rows"} <= set(values) and sizes == _sizes(folder)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    """Return the size of each array file of a batch."""
+    return {path.name: path.stat().st_size for path in sorted(folder.glob("*.np[yz]"))}
 
 
 def write_batch(batch: Batch, results: Sequence[list[Record]]) -> None:
@@ -123,7 +144,7 @@ def write_batch(batch: Batch, results: Sequence[list[Record]]) -> None:
         records: list[Record] = []
         for (_, digest), found in zip(batch.files, results, strict=True):
             for record in found:
-                record.row["sha256"] = digest
+                record.row["digest"] = digest
                 records.append(record)
         for name, stream in STREAMS.items():
             write_shard(
@@ -141,9 +162,15 @@ def write_batch(batch: Batch, results: Sequence[list[Record]]) -> None:
         _write_features(temporary, records)
         for record in records:
             record.row["tokens"] = {name: len(arrays[0]) for name, copy, arrays in record.sequences if not copy}
-        values = {"config": batch.config.digest, "rows": [record.row for record in records]}
+        rows = [record.row for record in records]
+        values = {"config": batch.config.digest, "sizes": _sizes(temporary), "rows": rows}
         text = json.dumps(values, ensure_ascii=False, indent=0)
         (temporary / "rows.json").write_text(text, encoding="utf-8")
+        if folder.exists() and (batch.again or not is_done(folder)):
+            aside = batch.folder / f".{batch.name}.0.tmp"
+            shutil.rmtree(aside, ignore_errors=True)
+            folder.rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
         try:
             temporary.rename(folder)
         except OSError:
@@ -201,27 +228,41 @@ def read_batch(folder: Path) -> DoneBatch:
     """
     try:
         rows = json.loads((folder / "rows.json").read_text(encoding="utf-8"))["rows"]
-        with np.load(folder / "fingerprints.npz") as arrays:
-            known = arrays["rows"].tolist()
-            found = unstack_fingerprints({name: arrays[name] for name in arrays.files if name != "rows"})
-        return DoneBatch(folder.name, rows, dict(zip(known, found, strict=True)))
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise InputError(
-            f"{folder}: a damaged part of the corpus; delete it and run songwright prepare again"
-        ) from error
+        arrays = load_arrays(folder, "fingerprints.npz")
+        known = arrays.pop("rows").tolist()
+        return DoneBatch(folder.name, rows, dict(zip(known, unstack_fingerprints(arrays), strict=True)))
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(DAMAGED.format(folder)) from error
+
+
+def load_arrays(folder: Path, name: str) -> dict[str, NDArray[Any]]:
+    """Return the arrays of a `.npz` of a batch by name, or the one of a `.npy` under the empty name.
+
+    Raises
+    ------
+    InputError
+        If the file is missing or damaged.
+    """
+    try:
+        found = np.load(folder / name)
+        if isinstance(found, np.ndarray):
+            return {"": found}
+        with found:
+            return {key: found[key] for key in found.files}
+    except Exception as error:  # a damaged archive raises a dozen kinds, from BadZipFile to NotImplementedError
+        raise InputError(DAMAGED.format(folder)) from error
 
 
 def read_hashes(folder: Path) -> dict[int, Hashes]:
     """Return the originality hashes of a batch's songs, by row."""
-    with np.load(folder / "hashes.npz") as arrays:
-        columns = [
-            np.split(arrays[f"{name}_hashes"], np.cumsum(arrays[f"{name}_lengths"])[:-1])
-            for name in ("melody", "piano")
-        ]
-        return dict(zip(arrays["rows"].tolist(), zip(*columns, strict=True), strict=False))
+    arrays = load_arrays(folder, "hashes.npz")
+    columns = [
+        np.split(arrays[f"{name}_hashes"], np.cumsum(arrays[f"{name}_lengths"])[:-1]) for name in ("melody", "piano")
+    ]
+    return dict(zip(arrays["rows"].tolist(), zip(*columns, strict=True), strict=False))
 
 
 def read_statistics(folder: Path) -> tuple[NDArray[np.int32], dict[str, NDArray[np.int32]]]:
     """Return rows and, for each kind of count, an array of shape (num_rows, num_values)."""
-    with np.load(folder / "statistics.npz") as arrays:
-        return arrays["rows"], {name: arrays[name] for name in arrays.files if name != "rows"}
+    arrays = load_arrays(folder, "statistics.npz")
+    return arrays.pop("rows"), arrays

@@ -3,46 +3,34 @@
 Batches of files are independent (`batches`), so any engine may do them in any order: this machine's processes, or
 a cluster (`cluster`). What depends on all files, groups of duplicates and the split, is settled at the end from
 fingerprints alone. A corpus that is there grows: what it holds of other collections stays, files that have not
-changed are not read again, and a piece never changes its side of the split.
+changed are not done again, and a piece never changes its side of the split.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import io
 import json
 import shutil
-from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from songwright import __version__
-from songwright.analysis.originality import OriginalityIndex
-from songwright.corpus.sources import SOURCES, SourceFile, checksum, known_digests
-from songwright.errors import ConfigError, InputError
-from songwright.files.writing import write_whole
+from songwright.corpus.sources import ONE_FILE, SOURCES, SourceFile
+from songwright.errors import InputError
 from songwright.preparation.batches import (
-    BATCH_SIZE,
+    DAMAGED,
     Batch,
+    batch_size,
     is_done,
     patience,
     process_batch,
     process_file,
-    read_batch,
-    read_hashes,
     write_batch,
 )
-from songwright.preparation.catalog import Entry, read_table, settle, write_table
+from songwright.preparation.folder import Before, is_batch_name, locked, read_before
 from songwright.preparation.records import content_digest, rejected
 from songwright.preparation.settings import CorpusConfig
-from songwright.preparation.shards import FORMAT_VERSION, INDEX_DTYPE, SPLITS
-from songwright.tokens.streams import STREAMS
+from songwright.preparation.settling import settle_corpus
 from songwright.workers import run_isolated
 
 WORKER_BYTES = 3 * 2**29
@@ -76,6 +64,7 @@ def build(
     engine: Engine,
     afresh: bool = False,
     progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Make a corpus of files, or add them to one.
 
@@ -83,15 +72,17 @@ def build(
     ----------
     files : sequence of SourceFile
         Of one or more collections, each complete: what a corpus holds of these collections and is not among the files
-        leaves it.
+        leaves it. Single files (source ONE_FILE) are added one by one and never leave.
     out : Path
         Folder of the corpus. Batches that are done stay there when the work is interrupted, and are not done again.
     config : CorpusConfig
     engine : callable
     afresh : bool
-        Whether a corpus that is there is replaced, once the new one is whole.
+        Whether every file is done again and a corpus that is there is replaced, once the new one is whole.
     progress : callable, optional
         Called with (files done, files).
+    notice : callable, optional
+        Called with a sentence that the user should read.
 
     Returns
     -------
@@ -101,118 +92,132 @@ def build(
     Raises
     ------
     InputError
-        If no file can be used, or the corpus that is there is damaged.
+        If no file can be used, two have one id, or the corpus that is there is damaged or holds another collection of
+        the same name.
     ConfigError
         If the corpus that is there was made with other settings.
+    OutputError
+        If another process works on it.
     """
-    before = read_before(out, config, afresh=afresh)
-    folder = out / "batches"
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = sorted({file.source for file in files})
-    known = _known_files(folder, config)
-    wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-    fresh: list[tuple[SourceFile, str]] = []
-    done = 0
-    for file in sorted(files, key=lambda file: (file.source, file.piece_id)):
-        try:
-            digest = content_digest(file)
-        except InputError:
-            digest = "unreadable"
-        name = known.get((file.piece_id, digest))
-        if name is None:
-            fresh.append((file, digest))
-        else:
-            wanted[name].add((file.piece_id, digest))
-            done += 1
-    batches = [
-        Batch(tuple(group), config, folder)
-        for source in sources
-        for group in _chunks([pair for pair in fresh if pair[0].source == source], BATCH_SIZE)
-    ]
-    if progress:
-        progress(done, len(files))
-    for batch in engine(batches):
-        if not is_done(folder / batch.name):
-            _do_one_by_one(batch)
-        wanted[batch.name] |= {(file.piece_id, digest) for file, digest in batch.files}
-        done += len(batch.files)
+    out.mkdir(parents=True, exist_ok=True)
+    with locked(out):
+        before = read_before(out, config, afresh=afresh)
+        files = _distinct(files)
+        _check_sources(files, before, out, notice)
+        folder = out / "batches"
+        folder.mkdir(exist_ok=True)
+        known = {} if afresh else _known_files(folder, config)
+        wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+        fresh: dict[tuple[str, int], list[tuple[SourceFile, str]]] = defaultdict(list)
+        for file in files:
+            try:
+                digest = content_digest(file)
+            except InputError:
+                digest = "unreadable"
+            name = known.get((file.piece_id, digest))
+            if name is None:
+                fresh[file.source, batch_size(file)].append((file, digest))
+            else:
+                wanted[name].add((file.piece_id, digest))
+        batches = [
+            Batch(tuple(pairs[start : start + size]), config, folder, again=afresh)
+            for (_, size), pairs in sorted(fresh.items(), key=lambda item: item[0])
+            for start in range(0, len(pairs), size)
+        ]
+        done = len(files) - sum(len(batch.files) for batch in batches)
         if progress:
             progress(done, len(files))
-    current = {name: rows for name in before.batches if (rows := before.rows_of_other_sources(name, sources))}
-    for name, pairs in wanted.items():
-        rows = [row for row, entry in enumerate(_rows(folder / name)) if (entry["file"], entry["sha256"]) in pairs]
-        current[name] = sorted({*current.get(name, []), *rows})
-    names = [name for name in before.batches if name in current]
-    names += sorted(set(current) - set(names))
-    return _settle(out, {name: current[name] for name in names}, config, before)
+        for batch in engine(batches):
+            if not is_done(folder / batch.name):
+                _do_one_by_one(batch)
+            wanted[batch.name] |= {(file.piece_id, digest) for file, digest in batch.files}
+            done += len(batch.files)
+            if progress:
+                progress(done, len(files))
+        return settle_corpus(out, _current_rows(folder, files, before, wanted), config, sides=before.sides)
 
 
-@dataclass(frozen=True)
-class Before:
-    """The corpus that is there: its manifest and the rows of its table, both empty for a new one."""
-
-    manifest: Mapping[str, Any]
-    table: Sequence[Mapping[str, str]]
-
-    @property
-    def batches(self) -> Sequence[str]:
-        """Names of its batches, in order."""
-        return self.manifest.get("batches", ())
-
-    def rows_of_other_sources(self, batch: str, sources: Collection[str]) -> list[int]:
-        """Return the rows of a batch that the corpus holds and that are of none of these collections."""
-        return [int(row["row"]) for row in self.table if row["batch"] == batch and row["source"] not in sources]
-
-
-def read_before(out: Path, config: CorpusConfig, *, afresh: bool) -> Before:
-    """Return the corpus in a folder, to be added to; nothing of it with `afresh`.
+def _distinct(files: Sequence[SourceFile]) -> list[SourceFile]:
+    """Return the files in a fixed order, each once.
 
     Raises
     ------
     InputError
-        If it is damaged.
-    ConfigError
-        If it was made with other settings or by another version.
+        If two different files have one id.
     """
-    if afresh or not (out / "manifest.json").is_file():
-        return Before({}, ())
-    try:
-        manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
-        if manifest["config_digest"] != config.digest:
-            raise ConfigError(
-                f"{out}: was prepared with other settings or another version; prepare with the same, or add --force "
-                "to make it anew"
+    distinct: list[SourceFile] = []
+    for file in sorted(files, key=lambda file: (file.source, file.piece_id, str(file.path))):
+        if distinct and distinct[-1].piece_id == file.piece_id:
+            if distinct[-1].path.resolve() == file.path.resolve():
+                continue
+            raise InputError(
+                f"{distinct[-1].path} and {file.path} would both be {file.piece_id} in the corpus; "
+                "rename one, or put both into one folder and give that"
             )
-        return Before(manifest, read_table(out / "files.csv"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{out}: a damaged corpus (manifest.json, files.csv); add --force to make it anew") from error
+        distinct.append(file)
+    return distinct
+
+
+def _check_sources(
+    files: Sequence[SourceFile], before: Before, out: Path, notice: Callable[[str], None] | None
+) -> None:
+    """Refuse a folder whose name another one has in the corpus; say how many pieces leave."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for row in before.table:
+        held[row["source"]].add(row["file"])
+    given: dict[str, set[str]] = defaultdict(set)
+    for file in files:
+        given[file.source].add(file.piece_id)
+    for source, ids in given.items():
+        gone = held[source] - ids
+        if source == ONE_FILE or not gone:
+            continue
+        if source not in SOURCES and gone == held[source]:
+            raise InputError(
+                f"{out} holds a collection {source!r} with none of these files; rename the folder to add it beside"
+            )
+        if notice:
+            notice(f"{len(gone):,} files of {source} are no longer there and leave the corpus")
+
+
+def _current_rows(
+    folder: Path, files: Sequence[SourceFile], before: Before, wanted: dict[str, set[tuple[str, str]]]
+) -> dict[str, list[int]]:
+    """Return the rows of each batch that the corpus now holds: those kept of other collections, and those wanted."""
+    renewed = {file.source for file in files} - {ONE_FILE}
+    replaced = {file.piece_id for file in files}
+    current: dict[str, set[int]] = defaultdict(set)
+    for row in before.table:
+        if row["source"] not in renewed and row["file"] not in replaced:
+            current[row["batch"]].add(int(row["row"]))
+    for name, pairs in wanted.items():
+        current[name].update(
+            row for row, entry in enumerate(_rows(folder / name)) if (entry["file"], entry["digest"]) in pairs
+        )
+    names = [name for name in before.batches if name in current]
+    return {name: sorted(current[name]) for name in [*names, *sorted(set(current) - set(names))]}
 
 
 def _rows(folder: Path) -> list[dict[str, Any]]:
     try:
         return json.loads((folder / "rows.json").read_text(encoding="utf-8"))["rows"]
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(
-            f"{folder}: a damaged part of the corpus; delete it and run songwright prepare again"
-        ) from error
+        raise InputError(DAMAGED.format(folder)) from error
 
 
 def _known_files(folder: Path, config: CorpusConfig) -> dict[tuple[str, str], str]:
     """Return the batch that holds each (file, content digest) already done with these settings."""
     found: dict[tuple[str, str], str] = {}
-    for path in sorted(folder.glob("*/rows.json")):
-        try:
-            values = json.loads(path.read_text(encoding="utf-8"))
-            if values["config"] == config.digest:
-                found.update(((row["file"], row["sha256"]), path.parent.name) for row in values["rows"])
-        except (OSError, ValueError, KeyError, TypeError):
-            shutil.rmtree(path.parent, ignore_errors=True)  # damaged: its files are done again
+    for path in sorted(path for path in folder.iterdir() if is_batch_name(path.name)):
+        if path.name.startswith("."):
+            continue
+        if not is_done(path):
+            shutil.rmtree(path, ignore_errors=True)  # damaged: its files are done again
+            continue
+        values = json.loads((path / "rows.json").read_text(encoding="utf-8"))
+        if values["config"] == config.digest:
+            found.update(((row["file"], row["digest"]), path.name) for row in values["rows"])
     return found
-
-
-def _chunks(pairs: Sequence[tuple[SourceFile, str]], size: int) -> Iterator[Sequence[tuple[SourceFile, str]]]:
-    for start in range(0, len(pairs), size):
-        yield pairs[start : start + size]
 
 
 def _do_one_by_one(batch: Batch) -> None:
@@ -227,121 +232,3 @@ def _do_one_by_one(batch: Batch) -> None:
         for (file, _), outcome in zip(tasks, outcomes, strict=True)
     ]
     write_batch(batch, results)
-
-
-def _settle(out: Path, current: Mapping[str, Sequence[int]], config: CorpusConfig, before: Before) -> dict[str, Any]:
-    """Settle duplicates and splits, write index, table, originality index and manifest; drop batches no longer used."""
-    folder = out / "batches"
-    entries: list[Entry] = []
-    for number, (name, rows) in enumerate(current.items()):
-        done = read_batch(folder / name)
-        entries += [Entry(number, name, row, done.rows[row], done.fingerprints.get(row)) for row in rows]
-    sides = {row["piece_id"]: row["split"] for row in before.table if row["split"]}
-    settle(entries, config, sides=sides)
-    entries.sort(key=lambda entry: (entry.values["source"], entry.values["piece_id"]))
-    sources = sorted({entry.values["source"] for entry in entries})
-    if not any(entry.split for entry in entries):
-        first = next((entry.values for entry in entries), None)
-        why = f" (the first, {first['piece_id']}: {first['detail']})" if first else ""
-        raise InputError(f"none of the {len(entries)} files can be used{why}")
-    by_batch = {(entry.batch_number, entry.row): entry for entry in entries if entry.split}
-    files: dict[str, str] = {}
-    totals: dict[str, dict[str, int]] = {}
-    for stream in STREAMS:
-        index = _index(folder, list(current), stream, by_batch, sources)
-        content = _npy_bytes(index)
-        files[stream] = f"index.{stream}.{hashlib.sha256(content).hexdigest()[:12]}.npy"
-        write_whole(out / files[stream], content)
-        lengths = index["end"] - index["start"]
-        totals[stream] = {split: int(lengths[index["split"] == side].sum()) for side, split in enumerate(SPLITS)}
-    songs = [
-        hashes
-        for number, name in enumerate(current)
-        for row, hashes in read_hashes(folder / name).items()
-        if (number, row) in by_batch
-    ]
-    OriginalityIndex([melody for melody, _ in songs], [piano for _, piano in songs]).save(out / "originality.npz")
-    write_table(out / "files.csv", entries)
-    manifest: dict[str, Any] = {
-        "format": FORMAT_VERSION,
-        "songwright": __version__,
-        "config_digest": config.digest,
-        "config": dataclasses.asdict(config),
-        "sources": [_about(name, entries) for name in sources],
-        "streams": {
-            name: {
-                "fingerprint": stream.vocabulary.fingerprint,
-                "channel_names": stream.channels.names,
-                "channel_sizes": stream.channels.sizes,
-                "tokens": totals[name],
-                "index": files[name],
-            }
-            for name, stream in STREAMS.items()
-        },
-        "splits": {split: [e.values["piece_id"] for e in entries if e.split == split] for split in SPLITS},
-        "rejected": dict(sorted(Counter(e.values["reason"] for e in entries if not e.split).items())),
-        "batches": list(current),
-    }
-    write_whole(out / "manifest.json", json.dumps(manifest, indent=1, ensure_ascii=False).encode())
-    for path in out.glob("index.*.npy"):
-        if path.name not in files.values():
-            path.unlink(missing_ok=True)
-    for path in folder.iterdir():
-        if path.name not in current:
-            shutil.rmtree(path, ignore_errors=True)
-    return manifest
-
-
-def _index(
-    folder: Path,
-    names: Sequence[str],
-    stream: str,
-    used: Mapping[tuple[int, int], Entry],
-    sources: Sequence[str],
-) -> NDArray[np.void]:
-    parts = [np.empty(0, dtype=INDEX_DTYPE)]
-    for number, name in enumerate(names):
-        path = folder / name / f"{stream}.sequences.npy"
-        if not path.is_file():
-            continue
-        places = np.load(path)
-        entries = [used.get((number, row)) for row in places["row"].tolist()]
-        # Second forms and stored copies are for training only.
-        kept = np.array(
-            [entry is not None and (not copy or entry.split == "train")
-             for entry, copy in zip(entries, places["copy"].tolist(), strict=True)], dtype=bool,
-        )  # fmt: skip
-        found = np.empty(int(kept.sum()), dtype=INDEX_DTYPE)
-        for column in ("row", "copy", "start", "end"):
-            found[column] = places[column][kept]
-        found["batch"] = number
-        chosen = [entry for entry, is_kept in zip(entries, kept, strict=True) if entry is not None and is_kept]
-        found["split"] = [SPLITS.index(entry.split) for entry in chosen]
-        found["source"] = [sources.index(entry.values["source"]) for entry in chosen]
-        parts.append(found)
-    return np.concatenate(parts)
-
-
-def _npy_bytes(array: NDArray[np.void]) -> bytes:
-    buffer = io.BytesIO()
-    np.save(buffer, array)
-    return buffer.getvalue()
-
-
-def _about(name: str, entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return what the manifest says of a collection."""
-    source = SOURCES.get(name)
-    own = [entry for entry in entries if entry.values["source"] == name]
-    digest_of = {entry.values["file"]: entry.values["sha256"][:16] for entry in own}
-    digests = [int(digest, 16) for digest in digest_of.values() if digest != "unreadable"]
-    return {
-        "name": name,
-        "title": source.title if source else name,
-        "url": source.url if source else "",
-        "licence": source.licence if source else "unknown",
-        "checksum": checksum(set(digests)),
-        "as_published": sum(digest in known_digests(name) for digest in digests),
-        "files": len(digest_of),
-        "pieces": len(own),
-        "used": sum(bool(entry.split) for entry in own),
-    }

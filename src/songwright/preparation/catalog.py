@@ -22,7 +22,7 @@ from songwright.preparation.settings import CorpusConfig
 COLUMNS = (
     "piece_id", "source", "status", "reason", "detail", "split", "group", "title", "style", "work", "is_version",
     "meter", "tempo_qpm", "key", "seconds", "bars", "tracks", "roles", "notes", "melody_notes", "form", "labels",
-    "beats", "beat_confidence", "share_on_grid", "swing", "repairs", "warning", "published_split", "file", "sha256",
+    "beats", "beat_confidence", "share_on_grid", "swing", "repairs", "warning", "published_split", "file", "digest",
     "batch", "row",
 )  # fmt: skip
 """Columns of `files.csv`, then `tokens.STREAM` for each stream."""
@@ -71,11 +71,13 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
     sides : mapping
         Piece id -> side, of pieces that have one already.
     """
-    # Pieces that have a side come first, main recordings before versions: the first of equal pieces stays.
+    # Pieces that have a side come first, then those whose collection says one, main recordings before versions: the
+    # first of equal pieces stays.
     usable = sorted(
         (entry for entry in entries if entry.values["status"] == "ok"),
         key=lambda entry: (
             entry.values["piece_id"] not in sides,
+            not entry.values["published_split"],
             bool(entry.values["is_version"]),
             entry.values["source"],
             entry.values["piece_id"],
@@ -87,7 +89,7 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
     for place, entry in enumerate(usable):
         groups.join(first_of_work.setdefault(entry.values["work"], place), place)
         tune = entry.values["piece_id"].removeprefix(entry.values["file"])
-        first = first_of_file.setdefault((entry.values["sha256"], tune), place)
+        first = first_of_file.setdefault((entry.values["digest"][:16], tune), place)
         if first != place:
             entry.leave_out("duplicate", f"the same file as {usable[first].values['piece_id']}")
             groups.join(first, place)
@@ -149,7 +151,9 @@ def write_table(path: Path, entries: Sequence[Entry]) -> None:
     """Write the table as CSV (UTF-8), whole or not at all."""
     streams = sorted({name for entry in entries for name in entry.values.get("tokens", {})})
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*COLUMNS, *(f"tokens.{name}" for name in streams)], lineterminator="\n")
+    writer = csv.DictWriter(
+        text, [*COLUMNS, *(f"tokens.{name}" for name in streams)], lineterminator="\r\n"
+    )  # which quotes \r in names too
     writer.writeheader()
     for entry in entries:
         values = {column: entry.values.get(column, "") for column in COLUMNS}

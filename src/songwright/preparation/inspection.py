@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.errors import InputError
 from songwright.preparation.batches import read_statistics
 from songwright.preparation.catalog import read_table
 from songwright.preparation.shards import SPLITS, Shard, open_shard, read_manifest
@@ -229,7 +230,9 @@ def _rolls(corpus: Path, used: Sequence[Mapping[str, str]], seed: int) -> list[s
     rolls = []
     for shard, number in (places[place] for place in chosen):
         where = shard.index[number]
-        row = by_place[batches[int(where["batch"])], int(where["row"])]
+        row = by_place.get((batches[int(where["batch"])], int(where["row"])))
+        if row is None:
+            raise InputError(f"{corpus}: table and index do not fit; run songwright prepare again")
         title = row["piece_id"] + (f": {row['title']}" if row["title"] else "")
         rolls.append(grid_score_svg(score_tokens.decode(shard.read(number)[0]), title=title))
     return rolls

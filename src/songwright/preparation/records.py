@@ -6,6 +6,7 @@ The work of one file depends on that file and the settings alone, so that files 
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,18 +69,18 @@ class Record:
 
 
 def content_digest(file: SourceFile) -> str:
-    """Return the digest of a file in sixteen digits, then that of the files beside it that matter, if any.
+    """Return the digest of a file in sixteen digits, then one of what else decides what becomes of it.
+
+    That is the files beside it, the reader, and what the collection says of it.
 
     Raises
     ------
     InputError
         If a file cannot be read.
     """
-    own, *others = (file_digest(path) for path in (file.path, *file.sidecars))
-    if not others:
-        return f"{own:016x}"
-    beside = hashlib.sha256(" ".join(map(str, others)).encode()).hexdigest()[:8]
-    return f"{own:016x}+{beside}"
+    others = [file_digest(path) for path in file.sidecars]
+    traits = [file.format, file.work, file.is_version, file.style, file.split, others]
+    return f"{file_digest(file.path):016x}+{hashlib.sha256(repr(traits).encode()).hexdigest()[:8]}"
 
 
 def first_row(file: SourceFile, piece_id: str = "") -> dict[str, Any]:
@@ -103,13 +104,17 @@ def rejected(file: SourceFile, reason: str, detail: str) -> Record:
 def read_records(file: SourceFile, config: CorpusConfig) -> list[Record]:
     """Return the records of a file: one, or one for each tune of a tune book. Never raises for bad music."""
     try:
-        if file.path.stat().st_size == 0:
+        num_bytes = file.path.stat().st_size
+        if num_bytes == 0:
             return [rejected(file, "empty", "the file has no bytes")]
+        if file.format != "audio" and num_bytes > config.cleaning.max_file_bytes:
+            limit = config.cleaning.max_file_bytes / 2**20
+            return [rejected(file, "too large", f"it has {num_bytes / 2**20:.1f} MiB; at most {limit:.1f} are taken")]
         if file.format == "billboard":
             return [_billboard_record(file, config)]
         readings = read_scores(file, apply_sustain=config.apply_sustain)
     except InputError as error:
-        return [rejected(file, "broken bytes", str(error))]
+        return [rejected(file, "broken bytes", _without_folders(error, file))]
     except OSError as error:
         return [rejected(file, "broken bytes", f"{file.path.name} cannot be read ({error.strerror})")]
     except MemoryError:
@@ -127,7 +132,16 @@ def _billboard_record(file: SourceFile, config: CorpusConfig) -> Record:
     try:
         return _song_record(file, read_billboard(file.path), config)
     except InputError as error:
-        return rejected(file, "unsupported", str(error))
+        return rejected(file, "unsupported", _without_folders(error, file))
+
+
+def _without_folders(error: InputError, file: SourceFile) -> str:
+    """Return what is wrong, naming files but not where they lie: a corpus is the same wherever its music was."""
+    text = str(error)
+    for path in (file.path, file.beats, file.labels):
+        if path is not None:
+            text = text.replace(f"{path.parent}{os.sep}", "")
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _score_record(file: SourceFile, piece_id: str, reading: Reading, config: CorpusConfig) -> Record:
@@ -139,7 +153,7 @@ def _score_record(file: SourceFile, piece_id: str, reading: Reading, config: Cor
         if not isinstance(piece, Rejection):
             return _piece_record(file, row, piece, reading, config)
     except InputError as error:
-        piece = Rejection("unsupported", str(error))
+        piece = Rejection("unsupported", _without_folders(error, file))
     except MemoryError:
         piece = Rejection("out of memory", "its analysis does not fit into memory")
     return Record({**row, "status": "rejected", "reason": piece.reason, "detail": piece.detail})
@@ -195,7 +209,7 @@ def _labelled_song(file: SourceFile, row: dict[str, Any]) -> tuple[Song | None, 
     try:
         labelled = load_song(file.path.parent, file.labels)
     except InputError as error:
-        row["labels"] = f"not used: {error}"
+        row["labels"] = f"not used: {_without_folders(error, file)}"
         return None, None
     row["labels"] = "human"
     row["form"] = str(labelled.song.lead_sheet.form)

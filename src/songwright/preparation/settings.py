@@ -12,6 +12,9 @@ from songwright.corpus.cleaning import CleaningConfig
 from songwright.preparation.shards import FORMAT_VERSION
 from songwright.tokens.streams import STREAMS
 
+ANALYSIS_VERSION = 1
+"""Counts up with any change of what is found in a file, so that a corpus never mixes two."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class CorpusConfig:
@@ -51,5 +54,5 @@ class CorpusConfig:
     def digest(self) -> str:
         """Sixteen digits that change with anything that changes what a file becomes."""
         fingerprints = {name: stream.vocabulary.fingerprint for name, stream in STREAMS.items()}
-        values = [FORMAT_VERSION, dataclasses.asdict(self), fingerprints]
+        values = [FORMAT_VERSION, ANALYSIS_VERSION, dataclasses.asdict(self), fingerprints]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]

@@ -157,7 +157,9 @@ class Shard:
             if len(lengths) != 1 or max(self.index["end"][self.index["batch"] == number]) > lengths.pop():
                 raise ValueError("the arrays differ in length")
         except (OSError, EOFError, ValueError, TypeError, IndexError) as error:
-            raise InputError(f"{self._where} is missing or damaged; run songwright prepare again") from error
+            raise InputError(
+                f"{self._where} is missing or damaged; prepare its collections again with --force"
+            ) from error
         self._open[number] = arrays
         if len(self._open) > MAX_OPEN_BATCHES:
             self._open.popitem(last=False)
@@ -183,7 +185,7 @@ def open_shard(corpus: Path, stream: str, split: str, *, sources: Collection[str
             raise ValueError("not an index")
     except (OSError, EOFError, ValueError) as error:
         raise InputError(
-            f"{corpus}: shard {stream}/{split} is missing or damaged; run songwright prepare again"
+            f"{corpus}: shard {stream}/{split} is missing or damaged; run songwright prepare again with --force"
         ) from error
     kept = index["split"] == SPLITS.index(split)
     if sources:

@@ -113,6 +113,18 @@ def test_known_beats_are_taken_and_bars_start_on_downbeats(beat_file):
     assert onsets[0] == pytest.approx(0, abs=0.1)
 
 
+def test_bars_start_where_the_labels_have_them(beat_file, tmp_path):
+    table = [line.split() for line in beat_file.beats.read_text().splitlines()]
+    beats = tmp_path / "beat_midi.txt"  # its downbeats two beats late
+    beats.write_text("".join(f"{time} 1.0 {float(index % 4 == 2)}\n" for index, (time, *_) in enumerate(table)))
+    phases = []
+    for labels in (None, beat_file.labels):
+        file = SourceFile("pop909", "pop909/001", beat_file.path, "pop909", "pop909/001", beats=beats, labels=labels)
+        (reading,) = read_scores(file)
+        phases.append(reading.grid.ticks_to_steps(reading.score.tracks[0].notes["onset_tick"][0]) / 12)
+    assert phases == pytest.approx([2, 0], abs=0.01)
+
+
 def test_damaged_beats_are_named(beat_file, tmp_path):
     table = beat_file.beats.read_text().splitlines()
     beats = tmp_path / "beat_midi.txt"

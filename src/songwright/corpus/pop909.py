@@ -343,6 +343,31 @@ def _read_piano(song_dir: Path, melody: NDArray[np.void], end_step: int) -> tupl
     return moved[~same], aligned
 
 
+def labelled_phase(score: Score, beat_times: NDArray[np.floating], labels_dir: Path) -> int | None:
+    """Return the beat, 0 to 3, on which bars start by the labels through most of a song in 4/4; None if unclear.
+
+    Parameters
+    ----------
+    score : Score
+        Of `NNN.mid`.
+    beat_times : ndarray, shape (num_beats,)
+        Of `beat_midi.txt`, in seconds.
+    labels_dir : Path
+
+    Raises
+    ------
+    InputError
+        If the labelled melody is missing or damaged.
+    """
+    melody = score.track("MELODY")
+    if melody is None:
+        return None
+    shift, _, aligned = _alignment(quantize_track(score, melody, beat_times), _read_melody(labels_dir / "melody.txt"))
+    if aligned < MIN_ALIGNED:
+        return None
+    return int(np.bincount(np.rint(shift / STEPS_PER_BEAT).astype(np.int64) % 4, minlength=4).argmax())
+
+
 def _alignment(
     played: NDArray[np.void], written: NDArray[np.void]
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], float]:

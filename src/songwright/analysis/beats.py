@@ -33,15 +33,15 @@ MIN_ONSETS = 4
 """Distinct onsets under which no beat is looked for."""
 MAX_QUARTERS = 40_000
 """Longest piece, in quarters (over five hours at 120): beyond, a stray note at a far tick is likelier."""
-MAX_BAR_DOUBT = 0.5
+MAX_BAR_DOUBT = 0.3
 """Nats a bar by which moved bar lines must fit the notes better than the file's own for those to be given up."""
-MAX_DEFAULT_BAR_DOUBT = 0.1
+MAX_DEFAULT_BAR_DOUBT = 0.06
 """The same where the file has no time signature, so that its bars are only what the standard says by default."""
 MAX_BEAT_DOUBT = 2.5
 """Nats by which other pulses must fit better as the beat for the file's quarters to be given up."""
 
 # Log-odds that the bar lines are right: a line in the margin of nats a bar, fitted on the training split.
-_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = 0.26, 4.16
+_CONFIDENCE_OFFSET, _CONFIDENCE_SLOPE = -0.09, 7.24
 _CONFIDENCE_OF_FILE = 0.98  # bar lines of notation and sequencers that the notes do not contradict
 
 _DENOMINATORS = (4, 8, 16)

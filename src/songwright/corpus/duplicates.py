@@ -43,7 +43,7 @@ _FORMAT_VERSION = 1
 # Neighbours in a bucket that are compared with a line. Only a bucket of over a thousand lines that are not alike has
 # more; there the order of the pieces may count.
 _MAX_NEIGHBOURS = 1000
-_PAIRS_AT_ONCE = 50_000
+_PAIRS_AT_ONCE = 2_000  # 40 MB for songs of 350 figures
 _MAX_COMPARED = 32
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from songwright.corpus.duplicates import MIN_SIMILARITY, Fingerprint, find_duplicates
+from songwright.corpus.duplicates import MIN_SIMILARITY, DuplicateGroups, Fingerprint, Relation
 from songwright.corpus.splits import split_of_work
 from songwright.errors import InputError
 from songwright.files.writing import write_whole
@@ -28,7 +28,7 @@ COLUMNS = (
 """Columns of `files.csv`, then `tokens.STREAM` for each stream."""
 
 
-@dataclass
+@dataclass(slots=True)
 class Entry:
     """A piece of a corpus.
 
@@ -94,8 +94,7 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
             entry.leave_out("duplicate", f"the same file as {usable[first].values['piece_id']}")
             groups.join(first, place)
     with_prints = [place for place, entry in enumerate(usable) if entry.fingerprint is not None]
-    prints = [usable[place].fingerprint for place in with_prints]
-    for relation in find_duplicates([found for found in prints if found is not None]):
+    for relation in _relations(usable):
         earlier, later = with_prints[relation.earlier], with_prints[relation.later]
         known = usable[earlier].values["piece_id"]
         is_same_work = usable[earlier].values["work"] == usable[later].values["work"]
@@ -112,6 +111,18 @@ def settle(entries: Sequence[Entry], config: CorpusConfig, *, sides: Mapping[str
             members.setdefault(groups.first(place), []).append(entry)
     for group in members.values():
         _settle_group(group, sides)
+
+
+def _relations(entries: Sequence[Entry]) -> tuple[Relation, ...]:
+    """Return the relations of the fingerprints that entries have, and take these from them to save memory."""
+    known, resembling = DuplicateGroups(), [entry for entry in entries if entry.fingerprint is not None]
+    size = max(2000, len(resembling) // 16 + 1)
+    for start in range(0, len(resembling), size):
+        part = resembling[start : start + size]
+        known.add([entry.fingerprint for entry in part if entry.fingerprint is not None])
+        for entry in part:
+            entry.fingerprint = None
+    return known.relations()
 
 
 def _settle_group(group: Sequence[Entry], sides: Mapping[str, str]) -> None:

@@ -189,8 +189,8 @@ def _piece_record(
     record.fingerprint = fingerprint(score)
     record.counts = _counts(score)
     if SONG_STREAMS & set(config.streams):
-        song, other_form = _labelled_song(file, record.row) if file.labels else (None, None)
-        song = song or lead_song(piece)
+        # A song whose labels contradict each other is learned from as a piece, not as a song: figures stay comparable.
+        song, other_form = _labelled_song(file, record.row) if file.labels else (lead_song(piece), None)
         if song is not None:
             _add_song(record, song, other_form, config)
     if "score" in config.streams:

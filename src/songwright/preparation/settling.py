@@ -78,12 +78,12 @@ def settle_corpus(
         write_whole(out / files[stream], content)
         lengths = index["end"] - index["start"]
         totals[stream] = {split: int(lengths[index["split"] == side].sum()) for side, split in enumerate(SPLITS)}
-    songs = [
-        hashes
+    found = {
+        (number, row): hashes
         for number, name in enumerate(current)
         for row, hashes in read_hashes(folder / name).items()
-        if (number, row) in by_batch
-    ]
+    }
+    songs = [found[place] for place in by_batch if place in found]
     OriginalityIndex([melody for melody, _ in songs], [piano for _, piano in songs]).save(out / "originality.npz")
     write_table(out / "files.csv", entries)
     manifest: dict[str, Any] = {
@@ -152,7 +152,11 @@ def _index(
         found["split"] = [SPLITS.index(entry.split) for entry in chosen]
         found["source"] = [sources.index(entry.values["source"]) for entry in chosen]
         parts.append(found)
-    return np.concatenate(parts)
+    index = np.concatenate(parts)
+    # In the order of the table, whatever the batches: what training draws by chance does not depend on their names.
+    rank = {place: number for number, place in enumerate(used)}
+    ranks = [rank[place] for place in zip(index["batch"].tolist(), index["row"].tolist(), strict=True)]
+    return index[np.lexsort((index["copy"], ranks))]
 
 
 def _npy_bytes(array: NDArray[np.void]) -> bytes:

@@ -78,7 +78,7 @@ def build(
     config : CorpusConfig
     engine : callable
     afresh : bool
-        Whether every file is done again and a corpus that is there is replaced, once the new one is whole.
+        Whether every file is done again, and nothing of a corpus that is there is kept.
     progress : callable, optional
         Called with (files done, files).
     notice : callable, optional

@@ -156,7 +156,7 @@ def _index(
     # In the order of the table, whatever the batches: what training draws by chance does not depend on their names.
     rank = {place: number for number, place in enumerate(used)}
     ranks = [rank[place] for place in zip(index["batch"].tolist(), index["row"].tolist(), strict=True)]
-    return index[np.lexsort((index["copy"], ranks))]
+    return index[np.lexsort([index["copy"], np.array(ranks, dtype=np.int64)])]
 
 
 def _npy_bytes(array: NDArray[np.void]) -> bytes:

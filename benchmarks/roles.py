@@ -34,7 +34,6 @@ from songwright.analysis.notes import clean_notes
 from songwright.analysis.roles import (
     FIRST_EFFECT_PROGRAM,
     MIN_DRUM_NOTES,
-    WEIGHTS,
     drum_features,
     melody_line,
     track_roles,
@@ -49,6 +48,7 @@ from songwright.score.elements import Score, Track, sort_notes
 from songwright.score.grid_score import TRACK_NOTE_DTYPE, GridScore, GridTrack
 
 DATA = Path(os.environ.get("SONGWRIGHT_DATA", Path(__file__).parents[2] / "shared" / "data"))
+WEIGHTS = Path(__file__).parents[1] / "src" / "songwright" / "weights" / "analysis" / "track_roles.npz"
 BANDS = ("simutrans", "freedoom", "tannerhelland")
 # Names of General MIDI programs and of harmony parts say nothing about the melody.
 LEAD = re.compile(r"\b(melod\w*|lead ?\d*|led\d?|vocals?|vox|solo(ist)?( \d+)?|voice 1 .*)(?!\w)", re.IGNORECASE)
@@ -289,7 +289,6 @@ def fit(corpus: list[Piece], *, seed: int) -> None:
     """Fit the weights and write them."""
     rng = np.random.default_rng(seed)
     weights = {**fit_melody(melody_examples(corpus, rng), rng), **fit_drums(corpus)}
-    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
     np.savez(WEIGHTS, **{name: array.astype(np.float32) for name, array in weights.items()})
 
 

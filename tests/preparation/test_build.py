@@ -184,7 +184,11 @@ def test_nothing_usable_is_refused_and_no_corpus_is_left(tmp_path):
     (tmp_path / "music" / "bad.mid").write_bytes(b"MThd")
     with pytest.raises(InputError, match=r"none of the 1 files can be used \(the first, music/bad.mid: bad.mid"):
         make(find_files(tmp_path / "music"), tmp_path / "corpus")
-    assert not (tmp_path / "corpus" / "manifest.json").exists()
+    assert not (tmp_path / "corpus").exists()
+    (tmp_path / "corpus").mkdir()
+    with pytest.raises(InputError):
+        make(find_files(tmp_path / "music"), tmp_path / "corpus")
+    assert (tmp_path / "corpus").is_dir()  # a folder that was there is left
 
 
 def test_stored_copies_are_for_training_only_and_the_same_every_time(mixed_music, tmp_path):

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache, cached_property
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.weights import stored_arrays
 from songwright.errors import InputError
 from songwright.score.grid_score import TRACK_NOTE_DTYPE, GridScore
 from songwright.score.lead_sheet import QUALITIES
@@ -204,8 +204,8 @@ def write_out(
 
 @cache
 def _network() -> _Network:
-    with (files("songwright") / "weights" / "analysis" / "harmony.npz").open("rb") as file, np.load(file) as arrays:
-        return write_out(arrays["hidden"], arrays["hidden_bias"], arrays["output"], arrays["output_bias"])
+    arrays = stored_arrays("harmony")
+    return write_out(arrays["hidden"], arrays["hidden_bias"], arrays["output"], arrays["output_bias"])
 
 
 def song_presence(presence: NDArray[np.float32]) -> NDArray[np.float32]:

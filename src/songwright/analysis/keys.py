@@ -14,13 +14,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-from importlib.resources import files
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from songwright.analysis.half_bars import NUM_CHORDS, HalfBars, best_path, measure_half_bars
+from songwright.analysis.weights import stored_arrays
 from songwright.score.grid_score import GridScore, GridTrack
 from songwright.score.pitch import Key
 
@@ -54,9 +54,9 @@ class _Weights(NamedTuple):
 
 @cache
 def _weights() -> _Weights:
-    with (files("songwright") / "weights" / "analysis" / "keys.npz").open("rb") as file, np.load(file) as arrays:
-        tones, profile = arrays["tones"], arrays["profile"]
-        bias, profile_bias = np.tile(arrays["bias"], 12), np.tile(arrays["profile_bias"], 12)
+    arrays = stored_arrays("keys")
+    tones, profile = arrays["tones"], arrays["profile"]
+    bias, profile_bias = np.tile(arrays["bias"], 12), np.tile(arrays["profile_bias"], 12)
     wide = _for_all_tonics(tones)
     chords = wide[:, 2 + CHORD_FAMILY]  # (12 roots, qualities, 24)
     return _Weights(

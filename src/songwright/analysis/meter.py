@@ -12,12 +12,13 @@ Units: a *pulse* is a quarter note divided by `division` (4: sixteenths, 6: trip
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
 from typing import NamedTuple
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
+
+from songwright.analysis.weights import stored_arrays
 
 FEATURES = (
     "attacks", "loudness", "bass", "bass_length", "bass_depth", "bass_change", "change_1", "change_2", "change_4",
@@ -163,9 +164,7 @@ def pulse_features(notes: PulseNotes, num_pulses: int, division: int) -> NDArray
 
 @cache
 def _weights() -> dict[str, NDArray[np.float32]]:
-    source = resources.files("songwright") / "weights" / "analysis" / "meter.npz"
-    with resources.as_file(source) as path, np.load(path) as stored:
-        return {name: stored[name] for name in stored.files}
+    return stored_arrays("meter")
 
 
 # Which of the pulses of a quarter is the beat: weights of the sums over the piece of some features at the beat and at

@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
 
 from songwright.analysis.phrase_features import PieceBars
 from songwright.analysis.phrase_letters import letters_of
+from songwright.analysis.weights import stored_arrays
 from songwright.errors import InputError
 from songwright.score.grid import GRID_NOTE_DTYPE
 from songwright.score.lead_sheet import ChordChange, Form, Phrase
@@ -63,8 +63,7 @@ class PhraseWeights:
 @cache
 def phrase_weights() -> PhraseWeights:
     """Return the weights that ship with the package."""
-    with files("songwright").joinpath("weights/analysis/phrases.npz").open("rb") as file, np.load(file) as stored:
-        return PhraseWeights(**{name: stored[name].astype(np.float32) for name in stored.files})
+    return PhraseWeights(**stored_arrays("phrases"))
 
 
 def find_phrases(

@@ -11,17 +11,16 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from songwright.analysis.track_features import TRACK_FEATURES, track_features
+from songwright.analysis.weights import stored_arrays
 from songwright.score.elements import Score
 from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BEAT
 from songwright.score.grid_score import GridScore
 
-WEIGHTS = Path(__file__).parents[1] / "weights" / "analysis" / "track_roles.npz"
 MIN_DRUM_NOTES = 16
 """Tracks with fewer notes are drums only if they say so."""
 FIRST_EFFECT_PROGRAM = 119
@@ -288,5 +287,4 @@ def _standardized(
 
 @cache
 def _weights() -> dict[str, NDArray[np.float64]]:
-    with np.load(WEIGHTS) as file:
-        return {name: file[name].astype(np.float64) for name in file.files}
+    return {name: array.astype(np.float64) for name, array in stored_arrays("track_roles").items()}

@@ -99,42 +99,60 @@ def build(
     OutputError
         If another process works on it.
     """
+    is_new = not out.exists()
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out):
-        before = read_before(out, config, afresh=afresh)
-        files = _distinct(files)
-        _check_sources(files, before, out, notice)
-        folder = out / "batches"
-        folder.mkdir(exist_ok=True)
-        known = {} if afresh else _known_files(folder, config)
-        wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
-        fresh: dict[tuple[str, int], list[tuple[SourceFile, str]]] = defaultdict(list)
-        for file in files:
-            try:
-                digest = content_digest(file)
-            except InputError:
-                digest = "unreadable"
-            name = known.get((file.piece_id, digest))
-            if name is None:
-                fresh[file.source, batch_size(file)].append((file, digest))
-            else:
-                wanted[name].add((file.piece_id, digest))
-        batches = [
-            Batch(tuple(pairs[start : start + size]), config, folder, again=afresh)
-            for (_, size), pairs in sorted(fresh.items(), key=lambda item: item[0])
-            for start in range(0, len(pairs), size)
-        ]
-        done = len(files) - sum(len(batch.files) for batch in batches)
+    try:
+        with locked(out):
+            return _build(files, out, config, engine, afresh, progress, notice)
+    except InputError:
+        if is_new:  # nothing came of it: only what could be gone on with stays
+            shutil.rmtree(out, ignore_errors=True)
+        raise
+
+
+def _build(
+    files: Sequence[SourceFile],
+    out: Path,
+    config: CorpusConfig,
+    engine: Engine,
+    afresh: bool,
+    progress: Progress | None,
+    notice: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    before = read_before(out, config, afresh=afresh)
+    files = _distinct(files)
+    _check_sources(files, before, out, notice)
+    folder = out / "batches"
+    folder.mkdir(exist_ok=True)
+    known = {} if afresh else _known_files(folder, config)
+    wanted: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    fresh: dict[tuple[str, int], list[tuple[SourceFile, str]]] = defaultdict(list)
+    for file in files:
+        try:
+            digest = content_digest(file)
+        except InputError:
+            digest = "unreadable"
+        name = known.get((file.piece_id, digest))
+        if name is None:
+            fresh[file.source, batch_size(file)].append((file, digest))
+        else:
+            wanted[name].add((file.piece_id, digest))
+    batches = [
+        Batch(tuple(pairs[start : start + size]), config, folder, again=afresh)
+        for (_, size), pairs in sorted(fresh.items(), key=lambda item: item[0])
+        for start in range(0, len(pairs), size)
+    ]
+    done = len(files) - sum(len(batch.files) for batch in batches)
+    if progress:
+        progress(done, len(files))
+    for batch in engine(batches):
+        if not is_done(folder / batch.name):
+            _do_one_by_one(batch)
+        wanted[batch.name] |= {(file.piece_id, digest) for file, digest in batch.files}
+        done += len(batch.files)
         if progress:
             progress(done, len(files))
-        for batch in engine(batches):
-            if not is_done(folder / batch.name):
-                _do_one_by_one(batch)
-            wanted[batch.name] |= {(file.piece_id, digest) for file, digest in batch.files}
-            done += len(batch.files)
-            if progress:
-                progress(done, len(files))
-        return settle_corpus(out, _current_rows(folder, files, before, wanted), config, sides=before.sides)
+    return settle_corpus(out, _current_rows(folder, files, before, wanted), config, sides=before.sides)
 
 
 def _distinct(files: Sequence[SourceFile]) -> list[SourceFile]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,14 @@ def music_data() -> Path:
     if not (path / "POP909").is_dir():
         pytest.skip(f"no real music at {path}; set SONGWRIGHT_DATA")
     return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the user's cache out of the tests, and the tests out of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SONGWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 def write_pop909_song(root: Path, labels: Path, song_id: str, *, seed: int = 0, delay_second: float = 0.37) -> None:

@@ -18,6 +18,8 @@ from songwright.errors import SongwrightError
 COMMANDS = {
     "compose": "compose a new song: MIDI, sound, sheet music",
     "styles": "list the styles that the installed weights know",
+    "evaluate": "judge songs against real music: pages, gates, figures",
+    "explain": "say what surprised the network in a song, and where each bar comes from",
     "transcribe": "write the notes of a recording as MIDI",
     "sources": "list the collections of music that prepare recognises",
     "prepare": "turn recorded music into a corpus to train on",

@@ -44,6 +44,8 @@ def test_a_planted_passage_is_found_with_its_length_song_and_place():
     ours[39], ours[60] = 20, 21  # no chance continuation
     found = OriginalityIndex.from_songs(training).compare(melody_song(ours))
     assert (found.melody_run, found.melody_source, found.melody_start) == (20, 7, 40)
+    assert found.melody_source_start == 10
+    assert found.piano_source_start == -1
 
 
 @pytest.mark.parametrize("length", [6, 7])
@@ -70,6 +72,15 @@ def test_a_transposed_copy_is_found_whole_in_melody_and_piano(real_songs):
     assert found.melody_source == found.piano_source == 5
     assert found.coverage == 1.0
     assert found.piano_run == real_songs[5].lead_sheet.num_bars
+
+
+def test_an_excerpt_is_found_where_it_lies_in_the_source(song_of_seed):
+    known = [song_of_seed(seed, "A16B16") for seed in range(5)]  # no phrase returns
+    excerpt = rearrange_bars(known[3], np.arange(6, 20))
+    found = OriginalityIndex.from_songs(known).compare(excerpt)
+    onset = known[3].lead_sheet.melody["onset_step"]
+    assert found.melody_source_start == np.count_nonzero(onset < 6 * 48)
+    assert (found.piano_source, found.piano_start, found.piano_source_start) == (3, 0, 6)
 
 
 def test_copies_with_fifteen_percent_of_the_notes_changed_are_caught(real_songs):

@@ -50,7 +50,9 @@ def test_a_piano_a4_of_the_font_at_hand_is_in_tune() -> None:
     except InputError:
         pytest.skip("no SoundFont installed")
     audio = render_score(score_of(track_of("MELODY", Note(0, 1920, 69, 90))), soundfont=font)
-    assert abs(1200 * np.log2(frequency_of(audio[9600:96_000]) / 440)) < 10  # pianos are stretched a little
+    cents = 1200 * np.log2(frequency_of(audio[9600:96_000]) / 440)
+    # In some fonts the octave above is the louder; pianos are stretched a little.
+    assert abs((cents + 600) % 1200 - 600) < 10
 
 
 def test_the_audio_lasts_as_long_as_the_score_and_its_decay(tiny_sf3: Path) -> None:

@@ -54,6 +54,10 @@ class Originality(NamedTuple):
         Place in the index of the song that shares it; -1 without a run.
     piano_start : int
         Bar where the run starts, counted from zero; -1 without a run.
+    melody_source_start : int
+        Where the melody run starts in the song that shares it, in notes counted from zero; -1 without a run.
+    piano_source_start : int
+        Bar where the piano run starts in the song that shares it, counted from zero; -1 without a run.
     """
 
     melody_run: int
@@ -63,6 +67,8 @@ class Originality(NamedTuple):
     piano_run: int
     piano_source: int
     piano_start: int
+    melody_source_start: int = -1
+    piano_source_start: int = -1
 
 
 class OriginalityIndex:
@@ -106,8 +112,10 @@ class OriginalityIndex:
             Places of songs to leave out, such as that of `song` itself.
         """
         melody = _melody_hashes(song)
-        num_grams, melody_source, melody_start = self._melody.longest_run(melody, excluded)
-        num_pairs, piano_source, piano_start = self._piano.longest_run(_piano_hashes(song), excluded)
+        num_grams, melody_source, melody_start, melody_source_start = self._melody.longest_run(melody, excluded)
+        num_pairs, piano_source, piano_start, piano_source_start = self._piano.longest_run(
+            _piano_hashes(song), excluded
+        )
         return Originality(
             melody_run=num_grams + NGRAM_LENGTH if num_grams else 0,
             melody_source=melody_source,
@@ -116,6 +124,8 @@ class OriginalityIndex:
             piano_run=num_pairs + 1 if num_pairs else 0,
             piano_source=piano_source,
             piano_start=piano_start,
+            melody_source_start=melody_source_start,
+            piano_source_start=piano_source_start,
         )
 
     def compare_with_others(self, song: Song) -> Originality:
@@ -217,11 +227,14 @@ class _Sequences:
         kept = ~np.isin(self._owner[here], list(excluded))
         return in_query[kept], self._place[here[kept]], self._owner[here[kept]]
 
-    def longest_run(self, query: NDArray[np.uint64], excluded: Collection[int]) -> tuple[int, int, int]:
-        """Return (length, sequence, start in the query) of the longest run in common; (0, -1, -1) without one."""
+    def longest_run(self, query: NDArray[np.uint64], excluded: Collection[int]) -> tuple[int, int, int, int]:
+        """Return (length, sequence, start in the query, start in the sequence) of the longest run in common.
+
+        (0, -1, -1, -1) without one.
+        """
         in_query, here, owner = self._matches(query, excluded)
         if not len(here):
-            return 0, -1, -1
+            return 0, -1, -1, -1
         # Pairs of one run lie on one diagonal, next to each other.
         order = np.lexsort((in_query, here - in_query))
         in_query, here, owner = in_query[order], here[order], owner[order]
@@ -230,7 +243,10 @@ class _Sequences:
         starts = np.flatnonzero(is_start)
         lengths = np.diff(np.append(starts, len(here)))
         best = int(lengths.argmax())
-        return int(lengths[best]), int(owner[starts[best]]), int(in_query[starts[best]])
+        first = starts[best]
+        sequence = int(owner[first])
+        start_here = int(here[first]) - int(self.lengths[:sequence].sum()) - sequence
+        return int(lengths[best]), sequence, int(in_query[first]), start_here
 
     def coverage(self, query: NDArray[np.uint64], excluded: Collection[int]) -> float:
         """Return the highest share of the query's places whose hash occurs in one sequence."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import sys
 from pathlib import Path
 
 
@@ -30,6 +32,29 @@ def run(arguments: argparse.Namespace) -> None:
     if len(set(streams)) < len(streams):
         raise ConfigError(f"two checkpoints of the same kind ({streams[0]}): give one of each")
     written = [path for checkpoint in arguments.checkpoints for path in export_network(checkpoint, arguments.out)]
-    written += export_style(arguments.corpus, arguments.out, description=arguments.description)
+    weights = arguments.out / "lead_sheet.int8.onnx"
+    measured = _measure(arguments.corpus, weights) if weights.is_file() else {}
+    written += export_style(arguments.corpus, arguments.out, description=arguments.description, measured=measured)
     for path in written:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
+
+
+def _measure(corpus: Path, weights: Path) -> dict[str, bytes]:
+    """Return the files of what `songwright evaluate` compares with; none, and a word, if the corpus is too small."""
+    from tqdm import tqdm
+
+    from songwright.errors import InputError
+    from songwright.evaluation.reference import CorpusReference
+
+    try:
+        reference = CorpusReference(corpus, weights, num_workers=os.cpu_count() or 1)
+    except InputError as error:
+        sys.stderr.write(f"songwright: exported without a reference: {error}\n")
+        return {}
+    with tqdm(desc="measuring", unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        return reference.shipped_files(progress=progress)

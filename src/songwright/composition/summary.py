@@ -60,6 +60,8 @@ def describe_song(
         "sections": sections,
         "chords": chords,
         "notes": {"MELODY": len(sheet.melody), "PIANO": len(song.piano)},
+        # As composed, in twelfths of a quarter note and in the order of the tracks: players join and hold notes.
+        "durations": {"MELODY": sheet.melody["duration_step"].tolist(), "PIANO": song.piano["duration_step"].tolist()},
         "originality": {
             "known_songs": composition.num_known_songs,
             "longest_shared_melody_run_notes": originality.melody_run,

@@ -24,7 +24,8 @@ class Style:
     ----------
     name, description : str
     path : Path
-        Holds `style.json`, `originality.npz`, and for each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
+        Holds `style.json`, `originality.npz`, `copies.npz` and `reference.npz` (what songs are compared with), and for
+        each stream `STREAM.int8.onnx` and `STREAM.fp32.onnx`.
     checksums : mapping of str to str
         SHA-256 of each of these files, by name.
     """
@@ -49,6 +50,11 @@ class Style:
     def originality_index(self) -> Path:
         """Hashes of the training songs, against which new songs are checked."""
         return self.path / "originality.npz"
+
+    @property
+    def copy_index(self) -> Path:
+        """Hashes of the same songs, in which altered copies are found."""
+        return self.path / "copies.npz"
 
     def weights(self, stream: str, precision: str) -> Path:
         """Return the file of a stream's weights."""

@@ -8,6 +8,7 @@ are two-sided where more is not better.
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -15,9 +16,23 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from songwright.analysis.features import song_features
+from songwright.analysis.features import FeatureGroups, form_features, song_features
 from songwright.analysis.originality import Originality
-from songwright.evaluation.distributions import Estimate, group_overlap, real_floor, subsample_interval
+from songwright.evaluation.distributions import (
+    cross_entropy,
+    group_overlap,
+    kullback_leibler_divergence,
+    overlapping_areas,
+)
+from songwright.evaluation.resampling import (
+    Estimate,
+    draw_divisions,
+    draw_halves,
+    interval_of,
+    range_of,
+    real_floor,
+    subsample_interval,
+)
 from songwright.evaluation.structure import mean_curve, similarity_curves, similarity_error
 from songwright.score.song import Song
 
@@ -26,6 +41,7 @@ MIN_SONGS = 4
 _REPORTED_LAGS = (1, 4, 8, 16)
 
 Goal = tuple[float | None, float | None]
+Unit = Literal["share", "notes", "bars", "bits"]
 
 
 class Figure(NamedTuple):
@@ -40,13 +56,13 @@ class Figure(NamedTuple):
     interval : (float, float) or None
         95 % interval of `value` over songs.
     real : float or None
-        Of the reference songs; of a distance, the mean between random halves of them.
+        Of the reference songs; of a distance, the mean between real songs and other real songs.
     real_range : (float, float) or None
-        95 % range of the same for as many real songs as were judged (at most half the reference).
+        95 % range of the same for as many real songs as were judged (at most half of those there are).
     goal : (float or None, float or None)
         Lowest and highest value asked for.
     unit : str
-        `share` for numbers from 0 to 1, `notes` and `bars` for counts.
+        `share` for numbers from 0 to 1, `notes` and `bars` for counts, `bits`.
     """
 
     section: str
@@ -57,7 +73,7 @@ class Figure(NamedTuple):
     real: float | None = None
     real_range: tuple[float, float] | None = None
     goal: Goal = (None, None)
-    unit: Literal["share", "notes", "bars"] = "share"
+    unit: Unit = "share"
 
     @property
     def is_met(self) -> bool | None:
@@ -78,17 +94,24 @@ class MeasuredSongs:
     @classmethod
     def measure(cls, songs: Sequence[Song]) -> MeasuredSongs:
         """Measure a set of at least one song."""
-        measured = [song_features(song) for song in songs]
-        features = {
-            group: {name: np.array([one[group][name] for one in measured]) for name in names}
-            for group, names in measured[0].items()
-        }
-        return cls(features, similarity_curves(songs))
+        return cls(_gathered([song_features(song) for song in songs]), similarity_curves(songs))
+
+    @classmethod
+    def measure_form(cls, songs: Sequence[Song]) -> MeasuredSongs:
+        """Measure only what whole songs are asked for: the features of "form", and no curves."""
+        return cls(_gathered([{"form": form_features(song)} for song in songs]), np.empty((len(songs), 0)))
 
     @property
     def num_songs(self) -> int:
         """Songs in the set."""
         return len(self.curves)
+
+
+def _gathered(measured: Sequence[FeatureGroups]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    return {
+        group: {name: np.array([one[group][name] for one in measured]) for name in names}
+        for group, names in measured[0].items()
+    }
 
 
 class _SongFigure(NamedTuple):
@@ -97,7 +120,7 @@ class _SongFigure(NamedTuple):
     name: str
     label: str
     goal: Goal
-    unit: Literal["share", "notes", "bars"] = "share"
+    unit: Unit = "share"
 
 
 _SONG_FIGURES = (
@@ -118,56 +141,142 @@ _OVERLAP_GOALS = {"local": 0.91, "harmony": 0.91, "structure": 0.90}
 
 
 def song_figures(
-    generated: MeasuredSongs, cut: MeasuredSongs, full: MeasuredSongs, rng: np.random.Generator
+    generated: MeasuredSongs,
+    cut: MeasuredSongs,
+    full: MeasuredSongs,
+    rng: np.random.Generator,
+    others: MeasuredSongs | None = None,
+    full_others: MeasuredSongs | None = None,
 ) -> list[Figure]:
     """Return the figures that each song has, averaged: counts by the median, shares by the mean.
 
     `cut` are the reference songs at the length of the generated ones, `full` the whole ones, against which phrases and
-    endings ("form") are held.
+    endings ("form") are held. Where other real songs are given, cut and whole, the real ranges are theirs.
     """
     figures: list[Figure] = []
     for section, group, name, label, goal, unit in _SONG_FIGURES:
-        ours = generated.features[group][name]
-        reals = (full if group == "form" else cut).features[group][name]
-        average = np.median if unit == "notes" else np.mean
-        figures.append(_compared(Figure(section, name, label, goal=goal, unit=unit), ours, reals, average, rng))
+        is_form = group == "form"
+        reals, beside = (full, full_others) if is_form else (cut, others)
+        figures.append(
+            _compared(
+                Figure(section, name, label, goal=goal, unit=unit),
+                generated.features[group][name],
+                reals.features[group][name],
+                beside.features[group][name] if beside else None,
+                np.median if unit == "notes" else np.mean,
+                rng,
+            )
+        )
     return figures
 
 
-def overlap_figures(generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.Generator) -> list[Figure]:
-    """Return the mean overlapping area of each group of features, and the lowest of all features."""
+def overlap_figures(
+    generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.Generator, others: MeasuredSongs | None = None
+) -> list[Figure]:
+    """Return the mean overlapping area of each group of features, and the lowest of all features.
 
-    def areas(reference: NDArray[np.intp], judged: NDArray[np.intp], others: MeasuredSongs) -> list[float]:
-        by_group: list[list[float]] = []
-        for group in _OVERLAP_GOALS:
-            real = {name: values[reference] for name, values in cut.features[group].items()}
-            ours = {name: values[judged] for name, values in others.features[group].items()}
-            by_group.append(list(group_overlap(real, ours).values()))
-        return [float(np.mean(found)) if found else np.nan for found in by_group] + [
-            min(itertools.chain.from_iterable(by_group), default=np.nan)
-        ]
-
+    `cut` are the reference songs and `others` more real songs, both at the length of the generated ones. The floor
+    holds the others against the whole reference; without any, parts of the reference against the rest.
+    """
     figures = [
         Figure("distributions", f"overlap_{group}", f"overlapping area, {group}", goal=(goal, None))
         for group, goal in _OVERLAP_GOALS.items()
     ]
     figures.append(Figure("distributions", "overlap_worst", "overlapping area, worst feature", goal=(0.85, None)))
-    if min(generated.num_songs, cut.num_songs) < MIN_SONGS:
+    sets = (generated, cut) if others is None else (generated, cut, others)
+    if min(one.num_songs for one in sets) < MIN_SONGS:
         return figures
-    everything = np.arange(cut.num_songs)
-    estimate = subsample_interval(lambda judged: areas(everything, judged, generated), generated.num_songs, rng)
-    floor = real_floor(lambda reference, judged: areas(reference, judged, cut), cut.num_songs, generated.num_songs, rng)
+    whole = np.arange(cut.num_songs)[None]
+    halves = draw_halves(generated.num_songs, rng)
+    divided, judged = draw_divisions(
+        cut.num_songs, generated.num_songs, rng, num_others=others.num_songs if others else None
+    )
+
+    def areas(ours: MeasuredSongs, real_draws: NDArray[np.intp], draws: NDArray[np.intp]) -> NDArray[np.float64]:
+        return _by_group(
+            [
+                [
+                    overlapping_areas(reals, ours.features[group][name], real_draws, draws)
+                    for name, reals in cut.features[group].items()
+                ]
+                for group in _OVERLAP_GOALS
+            ]
+        )
+
+    exact = [
+        [np.array([area]) for area in group_overlap(cut.features[group], generated.features[group]).values()]
+        for group in _OVERLAP_GOALS
+    ]
+    estimate = interval_of(_by_group(exact)[0], areas(generated, whole, halves))
+    floor = range_of(areas(others or cut, divided, judged))
     return [_filled(figure, estimate, floor, place) for place, figure in enumerate(figures)]
 
 
-def curve_figures(generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.Generator) -> list[Figure]:
-    """Return the similarity error, and the similarity at some lags with the real one ± 0.02 as goal."""
-    ours, reals = generated.curves, cut.curves
+def _by_group(found: list[list[NDArray[np.float64]]]) -> NDArray[np.float64]:
+    """Return the mean of each group's features and the lowest of all, shape (num_draws, num_groups + 1)."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of no feature the mean is NaN, as wished
+        means = [np.nanmean(features, axis=0) if features else np.full(1, np.nan) for features in found]
+        lowest = np.nanmin(list(itertools.chain.from_iterable(found)), axis=0)
+    return np.stack([*np.broadcast_arrays(*means), lowest], axis=1)
+
+
+def divergence_figures(
+    generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.Generator, others: MeasuredSongs | None = None
+) -> list[Figure]:
+    """Return the KL divergence from the real songs and the cross-entropy, means over each group's features, in bits.
+
+    The floor is that of `overlap_figures`. No goal is set: the overlapping area judges the same.
+    """
+    sides = others or cut
+
+    def bits(ours: MeasuredSongs, real: NDArray[np.intp], judged: NDArray[np.intp]) -> list[float]:
+        found: list[float] = []
+        for statistic in (kullback_leibler_divergence, cross_entropy):
+            for group in _OVERLAP_GOALS:
+                pairs = (
+                    (reals[real], ours.features[group][name][judged]) for name, reals in cut.features[group].items()
+                )
+                defined = [pair for pair in pairs if all(np.isfinite(values).any() for values in pair)]
+                found.append(float(np.mean([statistic(*pair) for pair in defined])) if defined else np.nan)
+        return found
+
+    figures = [
+        Figure("distributions", f"{name}_{group}", f"{label}, {group}", unit="bits")
+        for name, label in (("divergence", "KL divergence"), ("cross_entropy", "cross-entropy"))
+        for group in _OVERLAP_GOALS
+    ]
+    if min(generated.num_songs, cut.num_songs, sides.num_songs) < MIN_SONGS:
+        return figures
+    whole = np.arange(cut.num_songs)
+    estimate = subsample_interval(lambda judged: bits(generated, whole, judged), generated.num_songs, rng)
+    floor = real_floor(
+        lambda real, judged: bits(sides, real, judged),
+        cut.num_songs,
+        generated.num_songs,
+        rng,
+        num_others=others.num_songs if others else None,
+    )
+    return [_filled(figure, estimate, floor, place) for place, figure in enumerate(figures)]
+
+
+def curve_figures(
+    generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.Generator, others: MeasuredSongs | None = None
+) -> list[Figure]:
+    """Return the similarity error, and the similarity at some lags with the real one ± 0.02 as goal.
+
+    The floor is that of `overlap_figures`.
+    """
+    ours, reals, judges = generated.curves, cut.curves, (others or cut).curves
     error = Figure("structure", "similarity_error", "similarity error SE", goal=(None, 0.006))
-    if min(len(ours), len(reals)) >= MIN_SONGS:
+    if min(len(ours), len(reals), len(judges)) >= MIN_SONGS:
         estimate = subsample_interval(lambda judged: similarity_error(reals, ours[judged]), len(ours), rng)
         floor = real_floor(
-            lambda reference, judged: similarity_error(reals[reference], reals[judged]), len(reals), len(ours), rng
+            lambda reference, judged: similarity_error(reals[reference], judges[judged]),
+            len(reals),
+            len(ours),
+            rng,
+            num_others=len(judges) if others else None,
         )
         error = _filled(error, estimate, floor, ())
     figures = [error]
@@ -175,7 +284,8 @@ def curve_figures(generated: MeasuredSongs, cut: MeasuredSongs, rng: np.random.G
         real = float(mean_curve(reals)[lag - 1])
         goal = (real - 0.02, real + 0.02) if np.isfinite(real) else (None, None)
         figure = Figure("structure", f"similarity_lag_{lag}", f"bar similarity at lag {lag}", goal=goal)
-        figures.append(_compared(figure, ours[:, lag - 1], reals[:, lag - 1], np.mean, rng))
+        beside = judges[:, lag - 1] if others else None
+        figures.append(_compared(figure, ours[:, lag - 1], reals[:, lag - 1], beside, np.mean, rng))
     return figures
 
 
@@ -218,9 +328,7 @@ def _longest_run(found: Sequence[Originality]) -> float:
     return max(one.melody_run for one in found)
 
 
-_ORIGINALITY_FIGURES: tuple[
-    tuple[str, str, Callable[[Sequence[Originality]], float], Goal, Literal["share", "notes", "bars"]], ...
-] = (
+_ORIGINALITY_FIGURES: tuple[tuple[str, str, Callable[[Sequence[Originality]], float], Goal, Unit], ...] = (
     ("run_median", "longest shared run, median", _median_run, (None, None), "notes"),
     ("run_max", "longest shared run, maximum", _longest_run, (None, 19), "notes"),
     ("run_over_10", "songs sharing more than 10 notes", _share_over_10, (None, 0.05), "share"),
@@ -233,15 +341,20 @@ def _compared(
     figure: Figure,
     ours: NDArray[np.float64],
     reals: NDArray[np.float64],
+    others: NDArray[np.float64] | None,
     average: Callable[[NDArray[np.float64]], np.floating],
     rng: np.random.Generator,
 ) -> Figure:
-    """Return the figure with an average of values of single songs, NaN left out; no goal for fewer than MIN_SONGS."""
+    """Return the figure with an average of values of single songs, NaN left out; no goal for fewer than MIN_SONGS.
+
+    The real value is the reference's, its range that of as many of the others (of the reference without any).
+    """
     ours, reals = ours[np.isfinite(ours)], reals[np.isfinite(reals)]
+    judges = reals if others is None else others[np.isfinite(others)]
     if len(reals):
         figure = figure._replace(real=float(average(reals)))
-    if len(reals) >= MIN_SONGS and len(ours):
-        floor = real_floor(lambda _, judged: average(reals[judged]), len(reals), len(ours), rng, num_draws=200)
+    if len(judges) >= MIN_SONGS and len(ours):
+        floor = real_floor(lambda _, judged: average(judges[judged]), len(judges), len(ours), rng, num_draws=200)
         figure = figure._replace(real_range=(float(floor.low), float(floor.high)))
     if len(ours):
         figure = figure._replace(value=float(average(ours)))

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from songwright.analysis.originality import OriginalityIndex, compare_within
 from songwright.errors import InputError
-from songwright.evaluation.distributions import group_overlap
+from songwright.evaluation.distributions import cross_entropy, group_overlap, kullback_leibler_divergence
 from songwright.evaluation.excerpts import first_seconds
 from songwright.evaluation.figures import (
     MIN_SONGS,
+    Figure,
     MeasuredSongs,
     curve_figures,
+    divergence_figures,
     originality_figures,
     overlap_figures,
     song_figures,
@@ -60,7 +62,8 @@ def evaluate_songs(
         num_short_reference (real songs shorter than that), num_training, notes : what to know when reading.
         figures : list of dict
             The fields of `figures.Figure`, and `is_met`. A shared run of 0 notes means under 7.
-        features : dict of group -> name -> {"generated", "reference" (means), "overlapping_area"}
+        features : dict of group -> name -> {"generated", "reference" (means), "overlapping_area", "divergence",
+            "cross_entropy" (bits)}
         similarity_curve : {"generated", "reference"}, lists of 40.
 
     Raises
@@ -76,7 +79,8 @@ def evaluate_songs(
     durations = [song.lead_sheet.duration_seconds for song in songs]
     seconds = float(np.median(durations))
     cut_songs = [first_seconds(song, seconds) for song in reference_songs]
-    generated, cut, full = (MeasuredSongs.measure(group) for group in (songs, cut_songs, reference_songs))
+    generated, cut = MeasuredSongs.measure(songs), MeasuredSongs.measure(cut_songs)
+    full = MeasuredSongs.measure_form(reference_songs)
 
     if training_songs is None or isinstance(training_songs, OriginalityIndex):
         index = training_songs
@@ -88,43 +92,107 @@ def evaluate_songs(
     # As many real songs: the longest run within a set grows with the set.
     real_sample = rng.permutation(len(cut_songs))[: len(songs)]
     real_within = compare_within([cut_songs[place] for place in real_sample]) if len(real_sample) > 1 else []
+    return set_report(
+        generated,
+        RealSets(cut, full, num_short=sum(song.lead_sheet.duration_seconds < seconds * 0.98 for song in cut_songs)),
+        originality_figures(ours, reals, within, real_within),
+        durations=durations,
+        reference_seconds=seconds,
+        num_training=index.num_songs if index else 0,
+        seed=seed,
+        rng=rng,
+    )
 
+
+class RealSets(NamedTuple):
+    """Real songs that a set is held against.
+
+    Attributes
+    ----------
+    cut, full : MeasuredSongs
+        Reference songs over the length of the judged ones, and whole (of these only "form" is read).
+    others, full_others : MeasuredSongs, optional
+        More real songs, measured alike, which show how far real songs are from the reference.
+    num_short : int
+        Reference songs shorter than the judged ones.
+    """
+
+    cut: MeasuredSongs
+    full: MeasuredSongs
+    others: MeasuredSongs | None = None
+    full_others: MeasuredSongs | None = None
+    num_short: int = 0
+
+
+def set_report(
+    generated: MeasuredSongs,
+    real: RealSets,
+    originality: Sequence[Figure],
+    *,
+    durations: Sequence[float],
+    reference_seconds: float,
+    num_training: int,
+    seed: int,
+    rng: np.random.Generator | None = None,
+) -> dict[str, Any]:
+    """Return the report of songs that are measured already; see `evaluate_songs`.
+
+    Parameters
+    ----------
+    generated : MeasuredSongs
+    real : RealSets
+    originality : sequence of Figure
+        Of `figures.originality_figures`.
+    durations : sequence of float
+        Seconds of each judged song.
+    reference_seconds : float
+        To which the reference was cut.
+    num_training : int
+        Songs in which copies were looked for.
+    seed : int
+        Of the random divisions.
+    rng : numpy Generator, optional
+        To go on with; one of `seed` where absent.
+    """
+    rng = rng or np.random.default_rng(seed)
     figures = [
-        *overlap_figures(generated, cut, rng),
-        *curve_figures(generated, cut, rng),
-        *song_figures(generated, cut, full, rng),
-        *originality_figures(ours, reals, within, real_within),
+        *overlap_figures(generated, real.cut, rng, real.others),
+        *divergence_figures(generated, real.cut, rng, real.others),
+        *curve_figures(generated, real.cut, rng, real.others),
+        *song_figures(generated, real.cut, real.full, rng, real.others, real.full_others),
+        *originality,
     ]
-    num_short = sum(song.lead_sheet.duration_seconds < seconds * 0.98 for song in reference_songs)
     return {
         "seed": seed,
-        "num_songs": len(songs),
-        "seconds": {"median": seconds, "lowest": min(durations), "highest": max(durations)},
-        "num_reference": len(reference_songs),
-        "reference_seconds": seconds,
-        "num_short_reference": num_short,
-        "num_training": index.num_songs if index else 0,
-        "notes": _notes(len(songs), len(reference_songs), num_short, has_training=index is not None),
+        "num_songs": generated.num_songs,
+        "seconds": {"median": float(np.median(durations)), "lowest": min(durations), "highest": max(durations)},
+        "num_reference": real.cut.num_songs,
+        "reference_seconds": reference_seconds,
+        "num_short_reference": real.num_short,
+        "num_training": num_training,
+        "notes": _notes(generated.num_songs, real, has_training=bool(num_training)),
         "figures": [_jsonable({**figure._asdict(), "is_met": figure.is_met}) for figure in figures],
-        "features": _jsonable(_feature_table(generated, cut)),
+        "features": _jsonable(_feature_table(generated, real.cut)),
         "similarity_curve": _jsonable(
-            {"generated": mean_curve(generated.curves).tolist(), "reference": mean_curve(cut.curves).tolist()}
+            {"generated": mean_curve(generated.curves).tolist(), "reference": mean_curve(real.cut.curves).tolist()}
         ),
     }
 
 
-def _notes(num_songs: int, num_reference: int, num_short: int, *, has_training: bool) -> list[str]:
+def _notes(num_songs: int, real: RealSets, *, has_training: bool) -> list[str]:
     notes: list[str] = []
     if num_songs < MIN_SONGS:
         notes.append(f"{num_songs} songs have no distribution: distances and intervals need at least {MIN_SONGS}.")
     elif num_songs < MIN_RELIABLE_SONGS:
         notes.append(f"{num_songs} songs are few: figures are noisy below {MIN_RELIABLE_SONGS}, see their intervals.")
-    if num_reference < 2 * num_songs:
+    pool, source = (real.cut, "the reference") if real.others is None else (real.others, "the other real songs")
+    if pool.num_songs < 2 * num_songs:
         notes.append(
-            f"the real ranges hold for {num_reference // 2} songs (half the reference), not {num_songs}: too wide."
+            f"the real ranges hold for {pool.num_songs // 2} songs (half of {source}), not {num_songs}: too wide."
         )
-    if num_short * 10 > num_reference:
-        notes.append(f"{num_short} of {num_reference} reference songs are shorter than the judged songs.")
+    num_reference = real.cut.num_songs
+    if real.num_short * 10 > num_reference:
+        notes.append(f"{real.num_short} of {num_reference} reference songs are shorter than the judged songs.")
     if not has_training:
         notes.append("no training songs were given: copies of them are not detected.")
     return notes
@@ -140,6 +208,8 @@ def _feature_table(generated: MeasuredSongs, cut: MeasuredSongs) -> dict[str, di
                 "generated": _mean(ours[name]),
                 "reference": _mean(values),
                 "overlapping_area": areas.get(name),
+                "divergence": kullback_leibler_divergence(values, ours[name]) if name in areas else None,
+                "cross_entropy": cross_entropy(values, ours[name]) if name in areas else None,
             }
             for name, values in features.items()
         }
@@ -197,7 +267,7 @@ def format_report(report: dict[str, Any]) -> str:
 def _number(value: float | None, unit: str) -> str:
     if value is None:
         return "–"
-    return f"{value:.3f}" if unit == "share" else f"{value:.0f}"
+    return f"{value:.3f}" if unit in ("share", "bits") else f"{value:.0f}"
 
 
 def _interval(bounds: list[float] | None, unit: str) -> str:

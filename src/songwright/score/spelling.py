@@ -9,6 +9,7 @@ C).
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.score.lead_sheet import QUALITIES, ChordChange, ChordSymbol
-from songwright.score.pitch import Key, fifths_from_pitch_class, spell_fifths
+from songwright.score.pitch import Key, fifths_from_pitch_class, pitch_class_from_name, spell_fifths
 
 # Places on the line of fifths from a root to each interval in semitones, and where a quality needs another.
 _INTERVAL_FIFTHS = (0, -5, 2, -3, 4, -1, 6, 1, -4, 3, -2, 5)
@@ -28,6 +29,7 @@ _SUFFIX = {
     "maj": "", "min": "m", "7": "7", "maj7": "maj7", "min7": "m7", "sus2": "sus2", "sus4": "sus4", "7sus4": "7sus4",
     "maj6": "6", "min6": "m6", "add9": "add9", "dim": "dim", "dim7": "dim7", "hdim7": "m7b5", "aug": "aug",
 }  # fmt: skip
+_QUALITY_OF_SUFFIX = {suffix: quality for quality, suffix in _SUFFIX.items()}
 
 
 class SpelledPitch(NamedTuple):
@@ -71,6 +73,27 @@ def chord_name(chord: ChordSymbol, key: Key) -> str:
     root, bass = (note_name(*place) for place in spell_chord(chord, key))
     symbol = root + _SUFFIX[chord.quality]
     return symbol if chord.bass == chord.root else f"{symbol}/{bass}"
+
+
+def read_chord_name(symbol: str) -> ChordSymbol:
+    """Return the chord that a symbol as `chord_name` prints it stands for.
+
+    Raises
+    ------
+    ValueError
+        If the symbol is no such name.
+
+    Examples
+    --------
+    >>> read_chord_name("F#m7/C#")
+    ChordSymbol(root=6, quality='min7', bass=1)
+    """
+    match = re.fullmatch(r"([A-G](?:#+|b+)?)([^/]*)(?:/([A-G](?:#+|b+)?))?", symbol.strip())
+    if match is None or match.group(2) not in _QUALITY_OF_SUFFIX:
+        raise ValueError(f"cannot read chord {symbol!r}: write for example C, Am7, F#m7b5 or G/B")
+    root = pitch_class_from_name(match.group(1))
+    bass = pitch_class_from_name(match.group(3)) if match.group(3) else root
+    return ChordSymbol(root, _QUALITY_OF_SUFFIX[match.group(2)], bass)
 
 
 def note_name(letter: str, alteration: int) -> str:

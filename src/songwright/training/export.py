@@ -8,6 +8,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,9 @@ def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precisi
     return written
 
 
-def export_style(corpus: Path, out_dir: Path, *, description: str | None = None) -> list[Path]:
+def export_style(
+    corpus: Path, out_dir: Path, *, description: str | None = None, measured: Mapping[str, bytes] | None = None
+) -> list[Path]:
     """Write what a style holds beside its weights: `originality.npz` of its corpus, and `style.json` with checksums.
 
     Parameters
@@ -117,6 +120,8 @@ def export_style(corpus: Path, out_dir: Path, *, description: str | None = None)
         The style's folder, named as the style.
     description : str, optional
         One line about it.
+    measured : mapping of str to bytes, optional
+        Further files of the style by name, such as `reference.npz`: what was measured of the corpus.
 
     Returns
     -------
@@ -142,13 +147,15 @@ def export_style(corpus: Path, out_dir: Path, *, description: str | None = None)
         raise InputError(
             f"{corpus}: originality.npz cannot be read ({error.strerror}); prepare the corpus again"
         ) from None
-    write_whole(out_dir / "originality.npz", index)
+    further = {"originality.npz": index, **(measured or {})}
+    for name, content in further.items():
+        write_whole(out_dir / name, content)
     weights = [path for path in out_dir.glob("*.onnx") if path.stem.split(".")[0] in STREAMS]
-    checked = sorted([*weights, out_dir / "originality.npz"])
+    checked = sorted([*weights, *(out_dir / name for name in further)])
     checksums = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in checked}
     values = {"description": text, "sha256": checksums}
     write_whole(out_dir / "style.json", json.dumps(values, indent=1).encode() + b"\n")
-    return [out_dir / "originality.npz", out_dir / "style.json"]
+    return [*(out_dir / name for name in further), out_dir / "style.json"]
 
 
 def _figures(log: Path, step: int) -> dict[str, float]:

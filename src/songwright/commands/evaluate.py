@@ -49,15 +49,12 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"--workers must be at least 1, got {arguments.workers}")
     if arguments.seed < 0:
         raise ConfigError(f"--seed must be 0 or more, got {arguments.seed}")
-    if arguments.out.suffix.lower() not in (".html", ".htm"):
-        raise ConfigError(f"--out {arguments.out}: name an .html file")
-    if not arguments.out.parent.is_dir():
-        raise OutputError(f"{arguments.out.parent} is no folder; make it first, or choose another --out")
     if arguments.sources and not arguments.reference:
         raise ConfigError("--sources chooses from a corpus: name it with --reference")
     style = find_style(arguments.style, arguments.weights)
     network = style.weights("lead_sheet", "int8")
     files = find_songs(arguments.paths)
+    _check_places(arguments.out, files, with_folder=len(files) > 1 and arguments.song_pages)
     sources = [name.strip() for name in arguments.sources.split(",") if name.strip()]
     with tqdm(total=len(files), unit=" songs", file=sys.stderr, leave=False, disable=None) as bar:
         stages = [""]
@@ -96,10 +93,33 @@ def run(arguments: argparse.Namespace) -> None:
     _print(judgements, written, time.monotonic() - began)
 
 
+def _check_places(out: Path, files: list[Path], *, with_folder: bool) -> None:
+    """Refuse before an hour of work what could not be written after it, or only over the songs' own files."""
+    if out.suffix.lower() not in (".html", ".htm"):
+        raise ConfigError(f"--out {out}: name an .html file")
+    if not out.parent.is_dir():
+        raise OutputError(f"{out.parent} is no folder; make it first, or choose another --out")
+    if not os.access(out.parent, os.W_OK):
+        raise OutputError(f"nothing can be written in {out.parent.absolute()}; choose another --out")
+    numbers, folder = out.with_suffix(".json"), out.with_suffix("")
+    for path in (out, numbers):
+        if path.is_dir():
+            raise OutputError(f"{path} is a folder; choose another --out")
+    if numbers.resolve() in {file.with_suffix(".json").resolve() for file in files}:
+        raise OutputError(f"{numbers}, with the numbers, would lie where a song's own plan lies; choose another --out")
+    if not with_folder:
+        return
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"the songs' pages go into the folder {folder}, and that is a file; choose another --out")
+    if folder.resolve() in {file.parent.resolve() for file in files}:
+        raise OutputError(f"the songs' pages would go into {folder}, among the songs themselves; choose another --out")
+
+
 def _print(judgements: Judgements, written: list[Path], seconds: float) -> None:
+    from songwright.reporting.terminal import judgement_lines
+
     for path, reason in judgements.left_out:
         sys.stderr.write(f"songwright: left out {path}: {reason}\n")
-    for line in judgements.summary():
-        print(line)
+    print("\n".join(judgement_lines(judgements)))
     pages = f" and {len(written) - 2:,} more" if len(written) > 2 else ""
     print(f"{written[0]}, {written[1].name}{pages} in {seconds:.1f} s")

@@ -24,7 +24,6 @@ from songwright.analysis.chords import find_chords
 from songwright.analysis.keys import KeyRegion, find_keys
 from songwright.analysis.phrases import find_phrases
 from songwright.analysis.roles import track_roles
-from songwright.errors import InputError
 from songwright.evaluation.agreement import (
     boundary_agreement,
     chord_agreement,
@@ -64,6 +63,7 @@ NO_NOTES = "cannot be measured: there are no notes"
 NO_BEAT = "cannot be measured: there are no pitched notes on a regular beat"
 NO_MELODY = "cannot be measured: no melody is found"
 _TAIL_QUARTERS = 0.25  # of a note held past its bar line, that opens no bar
+_MAX_WORDS = 80  # letters of a request that cannot be read
 _NOT_CONTROLS = ("seed", "style", "title")  # wishes that no note can keep or break
 
 
@@ -111,27 +111,30 @@ def measure_adherence(asked: Mapping[str, Any], song: JudgedSong) -> tuple[Adher
         `key` (text), `tempo_qpm`, `seconds`, `minutes`, `num_bars` (numbers), `form` (text), `meter` ("4/4"), `chords`
         (symbols, in a list or as "C | G Am | F": one a bar unless bar lines are drawn, repeated to the end of the
         song), `range` (lowest and highest pitch of the melody, as numbers or names such as C4), `instruments` (names or
-        programs), `density` (melody notes a bar, of bars that have any). Others are answered by "cannot be measured";
-        `seed`, `style` and `title` are no controls and are left out.
+        programs), `density` (melody notes a bar, of bars that have any). Others, and requests that cannot be read, are
+        answered by "cannot be measured"; `seed`, `style` and `title` are no controls and are left out.
     song : JudgedSong
-
-    Raises
-    ------
-    InputError
-        If a request cannot be read.
     """
     found: list[Adherence] = []
     for control, value in asked.items():
         if control in _NOT_CONTROLS or value is None:
             continue
         if control not in _MEASURES:
-            found.append(_open(control, str(value), "", f"cannot be measured: {control!r} is not a known control"))
+            found.append(_open(control, _shown(value), "", f"cannot be measured: {control!r} is not a known control"))
             continue
         try:
             found += _MEASURES[control](value, song)
         except ValueError as error:
-            raise InputError(f"the request {control} = {value!r} cannot be read: {error}") from None
+            found.append(_open(control, _shown(value), "", f"the request cannot be read: {error}"))
     return tuple(found)
+
+
+def _shown(value: Any) -> str:
+    """Return a request in words, whatever it is."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "no number"
+    words = str(value)
+    return words if len(words) <= _MAX_WORDS else f"{words[:_MAX_WORDS]} …"
 
 
 def _open(control: str, asked: str, unit: str, why: str) -> Adherence:

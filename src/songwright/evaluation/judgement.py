@@ -22,7 +22,7 @@ from songwright.analysis.originality import Originality, compare_within
 from songwright.errors import InputError
 from songwright.evaluation.excerpts import first_seconds
 from songwright.evaluation.figures import MIN_SONGS, MeasuredSongs, originality_figures
-from songwright.evaluation.gates import Gate, set_gates, song_gates, with_form_of
+from songwright.evaluation.gates import FEW_SONGS, Gate, set_gates, song_gates, with_form_of
 from songwright.evaluation.judging import SongNumbers, judge_file, plain
 from songwright.evaluation.measuring import gather
 from songwright.evaluation.mgeval import mgeval_distances, mgeval_features
@@ -44,6 +44,7 @@ SAME_LENGTH = 0.1
 _PERCENTILES = (5, 25, 50, 75, 95)
 _NUM_EVIDENCE = 5
 _NUM_TELLING = 10
+_MAX_NAME_BYTES = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,21 +59,13 @@ class Judgements:
     report : dict or None
         Of the set; None for one file.
     left_out : tuple of (Path, str)
-        Files that could not be read, and why.
+        Files that could not be read, and why, such as "is not a MIDI file".
     """
 
     songs: tuple[SongNumbers, ...]
     judgements: tuple[dict[str, Any], ...]
     report: dict[str, Any] | None
     left_out: tuple[tuple[Path, str], ...]
-
-    def summary(self) -> list[str]:
-        """Return the verdict and what did not pass, as lines for a terminal."""
-        judged = self.report or self.judgements[0]
-        lines = [str(judged["verdict"])]
-        lines += [f"  {gate['label']}: {_beside(gate)}" for gate in judged["gates"] if gate["is_passed"] is False]
-        lines += [f"  note: {note}" for note in judged["notes"]]
-        return lines
 
 
 def judge_songs(
@@ -115,11 +108,11 @@ def judge_songs(
         if isinstance(found, SongNumbers):
             songs.append(found)
         else:
-            left_out.append((path, found))
+            left_out.append((path, found.removeprefix(str(path)).lstrip(": ")))
         if progress:
             progress("songs", len(songs) + len(left_out), len(files))
     if not songs:
-        first = left_out[0][1]
+        first = f"{left_out[0][0]}: {left_out[0][1]}"
         raise InputError(
             first if len(files) == 1 else f"none of the {len(files)} files can be judged; the first: {first}"
         )
@@ -136,7 +129,7 @@ class _Judge:
         self, songs: Sequence[SongNumbers], reference: Reference, style: str, seed: int, progress: Progress | None
     ) -> None:
         self._songs, self._reference, self._style, self._seed, self._progress = songs, reference, style, seed, progress
-        self._names = _unique([one.song.name for one in songs])
+        self._names = _unique([_file_name(one.song.name) for one in songs])
         self._judged = [place for place, one in enumerate(songs) if one.measured]
         is_written = all("written" in songs[place].measured for place in self._judged)
         self._reading: ReadingKind = "written" if is_written else "found"
@@ -165,7 +158,7 @@ class _Judge:
                 "title": song.title,
                 "file": str(song.path),
                 "verdict": song_verdict(gates, kind=self._style),
-                "notes": [f"{problem[0].upper()}{problem[1:]}." for problem in song.problems],
+                "notes": self._notes_of(song),
                 "key": song.key.name if song.key else None,
                 "tempo_qpm": piece.tempo_qpm if piece else None,
                 "meter": _meter(song),
@@ -265,6 +258,15 @@ class _Judge:
             }
         )
 
+    def _notes_of(self, song: JudgedSong) -> list[str]:
+        notes = [f"{problem[0].upper()}{problem[1:]}." for problem in song.problems]
+        if len(self._songs) == 1 and song.song is not None:
+            notes.append(
+                "One song has no distribution: it is held against the range of real songs here. How songs spread is "
+                f"judged of a set, reliably from {FEW_SONGS} songs on."
+            )
+        return notes
+
     def _seconds_beside(self, place: int) -> float:
         """Return the length over which real songs are measured for a song: the set's, unless its own differs."""
         seconds = self._seconds[place]
@@ -357,13 +359,20 @@ class _Judge:
 
 
 def _unique(names: Sequence[str]) -> list[str]:
-    """Return names that differ, numbered where they were equal."""
-    total, seen = Counter(names), Counter[str]()
+    """Return names of files that differ, in capitals or not, numbered where they were equal."""
+    total, seen = Counter(name.casefold() for name in names), Counter[str]()
     found: list[str] = []
     for name in names:
-        seen[name] += 1
-        found.append(f"{name}-{seen[name]}" if total[name] > 1 else name)
-    return found if len(set(found)) == len(found) else [f"{place + 1:04d}-{name}" for place, name in enumerate(names)]
+        seen[name.casefold()] += 1
+        found.append(f"{name}-{seen[name.casefold()]}" if total[name.casefold()] > 1 else name)
+    if len({name.casefold() for name in found}) == len(found):
+        return found
+    return [f"{place + 1:04d}-{name}" for place, name in enumerate(names)]
+
+
+def _file_name(name: str) -> str:
+    """Return a name that files can be given: text, with room for a number and an ending."""
+    return name.encode(errors="replace")[:_MAX_NAME_BYTES].decode(errors="ignore").strip() or "song"
 
 
 def _line(one: SongNumbers) -> Song | None:
@@ -424,7 +433,7 @@ def _row(judgement: dict[str, Any]) -> dict[str, Any]:
         "style": max(style["probabilities"], key=style["probabilities"].get) if style else None,
         "bits_per_note": judgement["surprise"]["bits_per_note"],
         "melody_run": shared.get("melody_run"),
-        "copy": bool(shared.get("copy")),
+        "copy": shared["copy"]["source"] if shared.get("copy") else False,
     }
 
 
@@ -475,12 +484,3 @@ def _surprise(bits: NDArray[np.float64], real: NDArray[np.float64], rng: np.rand
 def _mean(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None and np.isfinite(value)]
     return float(np.mean(known)) if known else None
-
-
-def _beside(gate: dict[str, Any]) -> str:
-    low, high = gate["low"], gate["high"]
-    if low is not None and high is not None:
-        limits = f"{low:.3g} to {high:.3g}"
-    else:
-        limits = f"at least {low:.3g}" if low is not None else f"at most {high:.3g}" if high is not None else "known"
-    return f"{gate['value']:.3g}, real music {limits}" if gate["value"] is not None else limits

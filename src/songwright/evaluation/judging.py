@@ -68,7 +68,8 @@ class SongNumbers(NamedTuple):
 def find_songs(paths: Iterable[Path]) -> list[Path]:
     """Return the files of notes among paths and below folders, sorted, one for each name in a folder.
 
-    Where a song lies there in several formats, as `songwright compose` writes it, its MIDI file is taken.
+    Where a song lies there in several formats, as `songwright compose` writes it, its MIDI file is taken; a file that is
+    named twice is taken once.
 
     Raises
     ------
@@ -77,21 +78,29 @@ def find_songs(paths: Iterable[Path]) -> list[Path]:
     """
     found: dict[Path, Path] = {}
     for path in paths:
-        if path.is_dir():
-            below = sorted(
-                (file for file in path.rglob("*") if file.suffix.lower() in NOTE_FORMATS and file.is_file()),
-                key=lambda file: (file.parent, file.stem, NOTE_FORMATS.index(file.suffix.lower())),
-            )
-            below = [file for file in below if not any(part.startswith(".") for part in file.relative_to(path).parts)]
-            if not below:
-                raise InputError(f"{path}: there is no MIDI, MusicXML or ABC file in it")
-            for file in below:
-                found.setdefault(file.with_suffix(""), file)
-        elif path.exists():
-            found.setdefault(path, path)
-        else:
+        if not path.exists():
             raise InputError(f"{path} does not exist: name folders or files of notes")
+        files = _below(path) if path.is_dir() else [path]
+        if not files:
+            raise InputError(f"{path}: there is no MIDI, MusicXML or ABC file in it")
+        for file in files:
+            name = file.parent.resolve() / file.stem
+            if _rank(file) < _rank(found.setdefault(name, file)):
+                found[name] = file
     return list(found.values())
+
+
+def _below(folder: Path) -> list[Path]:
+    """Return the files of notes below a folder, hidden ones left out."""
+    files = [file for file in folder.rglob("*") if file.suffix.lower() in NOTE_FORMATS and file.is_file()]
+    shown = [file for file in files if not any(part.startswith(".") for part in file.relative_to(folder).parts)]
+    return sorted(shown, key=lambda file: (file.parent, file.stem, _rank(file)))
+
+
+def _rank(file: Path) -> int:
+    """Return the place of a file among those of its song: the first is judged."""
+    suffix = file.suffix.lower()
+    return NOTE_FORMATS.index(suffix) if suffix in NOTE_FORMATS else len(NOTE_FORMATS)
 
 
 def judge_file(task: tuple[Path, Path]) -> SongNumbers | str:

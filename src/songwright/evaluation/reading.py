@@ -10,7 +10,7 @@ What cannot be judged is said in words (`problems`) and never guessed.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,8 +27,8 @@ from songwright.corpus.piece import MAX_BARS, MIN_BARS, MIN_MELODY_NOTES, Piece,
 from songwright.corpus.reading import read_scores
 from songwright.corpus.sources import FORMATS, SourceFile
 from songwright.errors import InputError
-from songwright.score.elements import Score
-from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BAR
+from songwright.score.elements import Score, Track
+from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BAR, STEPS_PER_BEAT, grid_notes
 from songwright.score.grid_score import TRACK_NOTE_DTYPE, BarTempo, BeatGrid, GridScore, GridTrack
 from songwright.score.lead_sheet import ChordChange, Form, LeadSheet
 from songwright.score.pitch import Key
@@ -45,6 +45,7 @@ _LENIENT = CleaningConfig(
     min_notes=1, min_seconds=0, max_seconds=7200, min_distinct_pitches=1, max_simultaneous=10_000,
     min_beat_confidence=0, min_share_on_grid=0,
 )  # fmt: skip
+_FOUND = "chords and form were found from the notes"
 _VELOCITY = 80  # of songs on the grid, which have no loudness
 
 
@@ -91,7 +92,8 @@ class JudgedSong:
     @property
     def title(self) -> str:
         """Title of the plan, else the name of the file."""
-        return str((self.plan or {}).get("title") or self.name)
+        title = (self.plan or {}).get("title")
+        return title if isinstance(title, str) and title.strip() else self.name
 
 
 def read_song(path: Path) -> JudgedSong:
@@ -116,41 +118,44 @@ def read_song(path: Path) -> JudgedSong:
     if not found:
         raise InputError(f"{path}: there is no music in it")
     score = found[0].score
-    plan = read_plan(path)
+    plan, doubts = read_plan(path)
     grid = _grid_in_ticks(score) if plan else None
     piece = analyse(score, title=path.stem, grid=grid, cleaning=_LENIENT)
     if isinstance(piece, Rejection):
-        return JudgedSong(path.stem, path, score, plan=plan, problems=(piece.detail,))
+        return JudgedSong(path.stem, path, score, plan=plan, problems=(piece.detail, *doubts))
     if plan:
-        written = _as_planned(piece, plan)
+        written = _as_planned(piece, score, plan)
         song = lead_song(written) if written else None
         if written and song:
             return JudgedSong(path.stem, path, score, piece, written.keys[0].key, song, "written", plan)
     song = lead_song(piece)
-    problems = () if song else (why_no_song(piece),)
+    problems = doubts if song else (why_no_song(piece), *doubts)
     if plan:
-        problems += (
-            f"{path.with_suffix('.json').name} does not fit the notes, so chords and form were found from them",
-        )
+        problems += (f"the plan in {path.with_suffix('.json').name} does not fit the notes, so {_FOUND}",)
     key = piece.keys[0].key if piece.keys else None
     return JudgedSong(path.stem, path, score, piece, key, song, "found", plan, problems)
 
 
-def read_plan(path: Path) -> Mapping[str, Any] | None:
-    """Return the JSON that `songwright compose` wrote beside a song, None where there is none."""
+def read_plan(path: Path) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
+    """Return the JSON that `songwright compose` wrote beside a song, None where there is none, and what is wrong."""
+    file = path.with_suffix(".json")
+    if not file.is_file():
+        return None, ()
     try:
-        plan = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return plan if isinstance(plan, dict) and {"songwright", "form", "key", "chords"} <= plan.keys() else None
+        plan = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):  # no JSON, or a thousand brackets deep
+        return None, (f"the plan in {file.name} cannot be read, so {_FOUND}",)
+    is_plan = isinstance(plan, dict) and {"songwright", "form", "key", "chords"} <= plan.keys()
+    return (plan if is_plan else None), ()
 
 
 def why_no_song(piece: Piece) -> str:
     """Return why a piece is no song (`corpus.piece.lead_song`), in words."""
     score = piece.score
     if not score.is_common_time:
-        other = next(meter for meter in score.meters if (meter.numerator, meter.denominator) != (4, 4))
-        return f"it is in {other.numerator}/{other.denominator}, and songs are judged in 4/4"
+        meters = list(dict.fromkeys(f"{meter.numerator}/{meter.denominator}" for meter in score.meters))
+        words = f"it is in {meters[0]}" if len(meters) == 1 else f"its metre changes ({', '.join(meters)})"
+        return f"{words}, and songs are judged in 4/4"
     if score.num_bars < MIN_BARS:
         return f"it has {score.num_bars} bar{'s' * (score.num_bars != 1)}; a song is judged from {MIN_BARS} bars on"
     if score.num_bars > MAX_BARS:
@@ -215,8 +220,11 @@ def _grid_in_ticks(score: Score) -> BeatGrid:
     return BeatGrid(np.arange(num_quarters, dtype=np.float64) * score.ticks_per_quarter)
 
 
-def _as_planned(piece: Piece, plan: Mapping[str, Any]) -> Piece | None:
-    """Return the piece with durations, key, chords and form as planned; None where plan and notes do not fit."""
+def _as_planned(piece: Piece, score: Score, plan: Mapping[str, Any]) -> Piece | None:
+    """Return the piece with durations, key, chords and form as planned; None where plan and notes do not fit.
+
+    Onsets are taken from the ticks themselves: composed songs lie on the grid, which quantising may not see in swing.
+    """
     try:
         key, form = Key.parse(str(plan["key"])), Form.parse(str(plan["form"]))
         chords = tuple(
@@ -227,26 +235,26 @@ def _as_planned(piece: Piece, plan: Mapping[str, Any]) -> Piece | None:
             for change in plan["chords"]
         )
         durations = [np.array(plan["durations"][name], dtype=np.int32) for name in (MELODY_TRACK, "PIANO")]
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
-    tracks = piece.score.tracks
-    melody = [track for track in tracks if track.name == MELODY_TRACK]
+    melody = [track for track in score.tracks if track.name == MELODY_TRACK]
     steps = [change.onset_step for change in chords]
     if (
         len(melody) != 1
-        or piece.score.num_bars > form.num_bars
+        or form.num_bars > MAX_BARS
         or not chords
         or steps != sorted(set(steps))
         or not 0 <= steps[0] <= steps[-1] < form.num_bars * STEPS_PER_BAR
     ):
         return None
-    others = [_without_velocity(track.notes) for track in tracks if track.name != MELODY_TRACK and not track.is_drum]
-    piano = np.concatenate([np.empty(0, dtype=GRID_NOTE_DTYPE), *others])
-    parts = [_without_velocity(melody[0].notes), piano[np.lexsort((piano["pitch"], piano["onset_step"]))]]
+    others = [track for track in score.tracks if track.name != MELODY_TRACK and not track.is_drum]
+    parts = [_in_steps(tracks, score.ticks_per_quarter) for tracks in (melody, others)]
     for notes, duration in zip(parts, durations, strict=True):
-        if notes.shape != duration.shape or (duration < 1).any():
+        if notes is None or notes.shape != duration.shape or (duration < 1).any():
             return None
         notes["duration_step"] = duration
+        if len(notes) and int(notes["onset_step"].max()) >= form.num_bars * STEPS_PER_BAR:
+            return None
     return replace(
         piece,
         score=replace(piece.score, num_bars=form.num_bars),
@@ -258,8 +266,13 @@ def _as_planned(piece: Piece, plan: Mapping[str, Any]) -> Piece | None:
     )
 
 
-def _without_velocity(notes: NDArray[np.void]) -> NDArray[np.void]:
-    kept = np.empty(len(notes), dtype=GRID_NOTE_DTYPE)
-    for name in kept.dtype.names or ():
-        kept[name] = notes[name]
-    return kept
+def _in_steps(tracks: Sequence[Track], ticks_per_quarter: int) -> NDArray[np.void] | None:
+    """Return the notes of some tracks by (onset, pitch), durations 0; None where one lies off the grid."""
+    onset, pitch = (
+        np.concatenate([np.empty(0, np.int64), *(track.notes[name].astype(np.int64) for track in tracks)])
+        for name in ("onset_tick", "pitch")
+    )
+    step, rest = np.divmod(onset * STEPS_PER_BEAT, ticks_per_quarter)
+    if rest.any():
+        return None
+    return grid_notes(step, np.zeros(len(step), dtype=np.int64), pitch)

@@ -18,6 +18,13 @@ _FAMILY_NOTES: Mapping[str, str] = {
     "mgeval": "As mgeval computes them (Yang and Lerch, 2020), so that published tables can be compared.",
 }
 
+_ALTERATIONS: Mapping[str, str] = {
+    "exact": "note for note, in any key",
+    "transposed": "note for note, moved to another pitch",
+    "stretched": "in notes twice or half as long",
+    "ornamented": "with notes added or moved in time",
+    "changed": "with other notes here and there",
+}
 YES_OR_NO = ("melody_ends_on_tonic", "final_chord_on_tonic")
 """Features that a single song has or has not."""
 
@@ -153,6 +160,30 @@ def _columns(values: Iterable[Any]) -> list[str]:
 def number_cell(value: Any, unit: str) -> Cell:
     """Return a cell of a number, a dash where there is none."""
     return cell(number(value, unit) if is_number(value) else None, sort_by=value if is_number(value) else "")
+
+
+def copy_words(copied: Mapping[str, Any]) -> str:
+    """Return in words what a song was copied from, and where; empty where it is not known.
+
+    Parameters
+    ----------
+    copied : mapping
+        source, alteration, bars, first_bar, first_source_bar.
+
+    Examples
+    --------
+    >>> copy_words({"source": "pop909/001", "alteration": "exact", "bars": 9, "first_bar": 5, "first_source_bar": 4})
+    '9 bars from bar 5 on follow pop909/001 (from its bar 4 on) note for note, in any key'
+    """
+    bars, first, first_source = (copied.get(name) for name in ("bars", "first_bar", "first_source_bar"))
+    source = text(copied.get("source"))
+    if not source or not is_number(bars):
+        return ""
+    start = f" from bar {number(first)} on" if is_number(first) else ""
+    there = f" (from its bar {number(first_source)} on)" if is_number(first_source) else ""
+    how = _ALTERATIONS.get(text(copied.get("alteration")), "")
+    noun, verb = ("bar", "follows") if bars == 1 else ("bars", "follow")
+    return f"{number(bars)} {noun}{start} {verb} {source}{there}" + (f" {how}" if how else "")
 
 
 def style_name(name: str) -> str:

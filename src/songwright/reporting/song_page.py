@@ -32,6 +32,7 @@ from songwright.reporting.plots import place_plot, share_bars
 from songwright.reporting.roll import PIANO_TINT, BarRow, phrase_tint, phrase_words, roll_part
 from songwright.reporting.shared_parts import (
     YES_OR_NO,
+    copy_words,
     gates_part,
     label_cell,
     mapping,
@@ -179,12 +180,8 @@ def _originality(judgement: Mapping[str, Any], song: Song | None, passage: Close
 
 
 def _copy(copied: Mapping[str, Any]) -> str:
-    words: list[str] = []
-    for name, value in copied.items():
-        shown = number(value, definition(name).unit) if is_number(value) else text(value)
-        if shown:
-            words.append(f"{definition(name).label}: {shown}")
-    return f"<p>{mark(False, words=('', '✗ close to a training song', ''))} {escape('; '.join(words))}</p>"
+    words = copy_words(copied)
+    return f"<p>{mark(False, words=('', '✗ copied from a training song', ''))} {escape(f'{words}.' if words else '')}</p>"
 
 
 def _style(style: Any) -> str:

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import numpy as np
 
@@ -76,21 +77,33 @@ def write_reports(
     OutputError
         If a file cannot be written.
     """
+    written: list[Path] = []
     pages = _song_pages(judgements, out)
-    if judgements.report is not None:
-        folder = out.with_suffix("")
-        links = {name: page.relative_to(out.parent).as_posix() for name, page in pages.items() if with_song_pages}
-        write_whole(out, set_page(judgements.report, links=links).encode())
-        write_whole(out.with_suffix(".json"), _json(judgements.report))
-        written = [out, out.with_suffix(".json")]
-        if not with_song_pages:
-            return written
-        try:
-            folder.mkdir(exist_ok=True)
-        except OSError as error:
-            raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
-    else:
-        written = []
+    if judgements.report is None or with_song_pages:
+        written = _write_song_pages(judgements, reference, pages, with_sound, num_workers, progress)
+    if judgements.report is None:
+        return written
+    # The page of the set comes last: where it lies, all that it links to lies, too.
+    links = {name: quote(page.relative_to(out.parent).as_posix()) for name, page in pages.items() if written}
+    write_whole(out, _text(set_page(judgements.report, links=links)))
+    write_whole(out.with_suffix(".json"), _json(judgements.report))
+    return [out, out.with_suffix(".json"), *written]
+
+
+def _write_song_pages(
+    judgements: Judgements,
+    reference: Reference,
+    pages: Mapping[str, Path],
+    with_sound: bool,
+    num_workers: int,
+    progress: Progress | None,
+) -> list[Path]:
+    folder = next(iter(pages.values())).parent
+    try:
+        folder.mkdir(exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made ({error.strerror}); choose another --out") from None
+    written: list[Path] = []
     sources = reference.songs({str(source) for one in judgements.judgements if (source := _source(one))})
     tasks = [
         _PageTask(
@@ -130,7 +143,7 @@ def _passage(song: Song | None, source: CorpusSong | None) -> ClosestPassage | N
 def _write_page(task: _PageTask) -> Path:
     sound = _sound(*task.sound_of) if task.sound_of else None
     html = song_page(task.judgement, task.song, passage=task.passage, sound=sound)
-    write_whole(task.page, html.encode())
+    write_whole(task.page, _text(html))
     write_whole(task.page.with_suffix(".json"), _json(task.judgement))
     return task.page
 
@@ -157,4 +170,9 @@ def _sound(path: Path, score: Score) -> tuple[str, bytes]:
 
 
 def _json(value: Mapping[str, Any] | Sequence[Any]) -> bytes:
-    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode() + b"\n"
+    return _text(json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _text(words: str) -> bytes:
+    """Return UTF-8; a question mark for each byte of a file's name that is no text."""
+    return words.encode(errors="replace")

@@ -32,7 +32,7 @@ from songwright.corpus.pop909 import LabelledSong, load_songs
 from songwright.corpus.splits import POP909_GROUPS, split_of
 from songwright.evaluation.controls import CONTROLS
 from songwright.evaluation.excerpts import first_seconds
-from songwright.evaluation.figures import MeasuredSongs
+from songwright.evaluation.figures import MeasuredSongs, gather_features
 from songwright.evaluation.gates import Gate, set_gates, song_gates
 from songwright.evaluation.norms import SongNorms
 from songwright.evaluation.reading import read_song
@@ -70,11 +70,7 @@ def measure(songs: Sequence[Song]) -> MeasuredSongs:
         }
         for song, cut in zip(songs, cuts, strict=True)
     ]
-    features = {
-        group: {name: np.array([row[group][name] for row in rows]) for name in names}
-        for group, names in rows[0].items()
-    }
-    return MeasuredSongs(features, np.array([song_similarity_curve(cut) for cut in cuts]))
+    return MeasuredSongs(gather_features(rows), np.array([song_similarity_curve(cut) for cut in cuts]))
 
 
 def chosen(songs: MeasuredSongs, places: NDArray[np.integer]) -> MeasuredSongs:

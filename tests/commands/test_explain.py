@@ -182,3 +182,12 @@ def test_the_options_are_those_that_the_help_names():
     assert (parsed.bar, parsed.note, parsed.fast, parsed.precision) == (3, 2, True, "fp32")
     assert isinstance(parsed.out, Path)
     assert builtins.set(vars(parsed)) >= {"song", "weights", "style"}
+
+
+@pytest.mark.parametrize("option", ["out", "json"])
+def test_the_songs_own_plan_is_never_written_over(song, option):
+    song.with_suffix(".json").write_text("{")
+    with pytest.raises(OutputError, match="in use"):
+        run(song, fast=True, **{option: song.with_suffix(".json")})
+    assert song.with_suffix(".json").read_text() == "{"
+    song.with_suffix(".json").unlink()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from songwright.evaluation import cache
 from songwright.evaluation.cache import cache_folder, kept_arrays
 
 
@@ -30,7 +31,8 @@ def test_arrays_are_made_once():
 
 def test_a_damaged_file_is_made_again():
     kept_arrays("key", lambda: {"a": np.arange(3)})
-    (cache_folder() / "key.npz").write_bytes(b"nothing")
+    (kept,) = cache_folder().glob("key-*.npz")
+    kept.write_bytes(b"nothing")
     assert kept_arrays("key", lambda: {"a": np.arange(4)})["a"].tolist() == [0, 1, 2, 3]
     assert kept_arrays("key", lambda: {"a": np.arange(9)})["a"].tolist() == [0, 1, 2, 3]
 
@@ -43,4 +45,10 @@ def test_a_cache_that_cannot_be_written_is_no_error(tmp_path):
 def test_errors_of_the_work_itself_are_not_hidden():
     with pytest.raises(ZeroDivisionError):
         kept_arrays("key", lambda: {"a": np.arange(1 // 0)})
-    assert not (cache_folder() / "key.npz").exists()
+    assert not list(cache_folder().glob("key-*"))
+
+
+def test_numbers_of_other_code_are_made_again(monkeypatch):
+    assert kept_arrays("key", lambda: {"a": np.arange(3)})["a"].tolist() == [0, 1, 2]
+    monkeypatch.setattr(cache, "_code_digest", lambda: "changed")
+    assert kept_arrays("key", lambda: {"a": np.arange(4)})["a"].tolist() == [0, 1, 2, 3]

@@ -43,7 +43,7 @@ def test_a_set_says_what_is_like_real_songs_and_what_is_not():
 def test_copies_come_first():
     gates = [gate("copies", "originality", is_passed=False, value=3), gate("overlap_local", "notes")]
     verdict = set_verdict(gates, 60)
-    assert "but 3 songs are altered copies of known ones." in verdict
+    assert "but 3 songs are copies of known ones." in verdict
     run = gate("longest_run", "originality", is_passed=False, value=41)
     assert "41 melody notes in a row" in set_verdict([run, gate("clash", "notes", is_passed=False)], 60)
 
@@ -81,7 +81,7 @@ def test_a_song_outside_says_where_and_why():
 
 def test_a_copy_is_named_before_all_else():
     gates = [usual("local"), gate("copy", "originality", is_passed=False)]
-    assert song_verdict(gates).startswith("The melody is an altered copy of a known song. Within")
+    assert song_verdict(gates).startswith("The melody is a copy of a known song. Within")
     quotation = gate("longest_run", "originality", is_passed=False, value=34)
     assert song_verdict([usual("local"), quotation]).startswith("34 melody notes in a row are those of a known song.")
 

@@ -166,7 +166,7 @@ def report() -> dict[str, Any]:
         "divergences": {"groove": {"kl": 0.2, "cross_entropy": 1.2}, "melody_range": {"kl": None}},
         "published": {"MusPy": {"polyphony": {"generated": 2.0, "reference": None}},
                       "mgeval": {"avg_IOI": {"kld": 0.1, "overlap": 0.8}}},
-        "style": {"shares": {"pop": 0.5, "art_song": 0.5}, "pop": {"share": 0.5}},
+        "style": {"shares": {"pop": 0.5, "art_song": 0.5}, "asked": "pop", "share": 0.5},
         "songs": [{"name": f"song-{place}", "title": "A <script>alert(1)</script> Tune", "verdict": "Fine.",
                    "failed": ["melody_run"] if place else [], "seconds": 80, "bars": 32, "key": "C major", "form": "A8",
                    "style": "art_song", "bits_per_note": None, "melody_run": 7 * place, "copy": None}

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.averages import mean
 from songwright.analysis.repetition import bar_contents, bar_similarity
 from songwright.analysis.sequences import melody_tokens, ngram_hashes
 from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_BEAT, STEPS_PER_SIXTEENTH
@@ -57,11 +58,11 @@ def accompaniment_features(song: Song) -> dict[str, float]:
     )
     common_return, chords_return = _returns(song, tones)
     return {
-        "strong_beat_fit": _mean(in_chord[strong]),
-        "sung_time_fit": _mean(tones[singing, sung[singing] % 12]),
-        "piano_doubling": _mean(classes[onset, pitch % 12]) if len(piano) else np.nan,
-        "melody_height": _mean(pitch) - _mean(piano["pitch"]),
-        "melody_on_top": _mean(sung[both] >= top[both]),
+        "strong_beat_fit": mean(in_chord[strong]),
+        "sung_time_fit": mean(tones[singing, sung[singing] % 12]),
+        "piano_doubling": mean(classes[onset, pitch % 12]) if len(piano) else np.nan,
+        "melody_height": mean(pitch) - mean(piano["pitch"]),
+        "melody_on_top": mean(sung[both] >= top[both]),
         "density_agreement": _correlation(melody_counts, piano_counts),
         "common_return": common_return,
         "chords_return": chords_return,
@@ -188,11 +189,11 @@ def _part(song: Song, bars: NDArray[np.bool_]) -> _Part:
         rhythm=_onsets_in_bar(melody),
         classes=np.bincount(melody["pitch"] % 12, minlength=12).astype(np.float64),
         motifs=np.unique(ngram_hashes(melody_tokens(melody), _MOTIF_LENGTH)),
-        mean_pitch=_mean(melody["pitch"]),
+        mean_pitch=mean(melody["pitch"]),
         density=len(melody) / sung_bars if sung_bars else np.nan,
         piano_rhythm=_onsets_in_bar(piano),
         piano_classes=np.bincount(piano["pitch"] % 12, minlength=12).astype(np.float64),
-        piano_pitch=_mean(piano["pitch"]),
+        piano_pitch=mean(piano["pitch"]),
         piano_density=len(piano) / int(bars.sum()),
     )
 
@@ -258,10 +259,6 @@ def _spread(values: list[float]) -> float:
 
 def _relative_spread(values: list[float]) -> float:
     return round(float(np.std(values) / np.mean(values)), _DIGITS) if len(values) > 1 else np.nan
-
-
-def _mean(values: NDArray[np.number | np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else np.nan
 
 
 def _correlation(first: NDArray[np.number], second: NDArray[np.number]) -> float:

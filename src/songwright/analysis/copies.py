@@ -24,6 +24,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.index_files import open_index
 from songwright.analysis.melodic_figures import (
     FIGURE_DTYPE,
     LONG_NOTES,
@@ -37,7 +38,6 @@ from songwright.analysis.melodic_figures import (
     pitched_hash,
     short_hash,
 )
-from songwright.errors import InputError
 from songwright.score.grid import STEPS_PER_BAR, STEPS_PER_SIXTEENTH
 from songwright.score.song import Song
 
@@ -224,30 +224,24 @@ class CopyIndex:
 
     @classmethod
     def load(cls, path: Path) -> CopyIndex:
-        """Read an index written by `save`.
+        """Read an index whose content `to_bytes` gave.
 
         Raises
         ------
         InputError
             If the file is missing, damaged, or of another version.
         """
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if arrays["version"].tolist() != [_FORMAT_VERSION, LONG_NOTES, SHORT_NOTES]:
-                    raise InputError(f"{path}: index of copies of another version; build it again")
-                lengths = arrays["lengths"]
-                figures = np.empty(int(lengths.sum()), dtype=FIGURE_DTYPE)
-                for name in ("long", "short", "pitched"):
-                    figures[name] = arrays[name]
-                figures["line"] = np.repeat(np.arange(lengths.size) % NUM_LINES, lengths.ravel())
-                total = np.concatenate([[0], np.cumsum(arrays["step"].astype(np.int64))])
-                starts = np.cumsum(lengths.ravel()) - lengths.ravel()
-                figures["sixteenth"] = total[1:] - np.repeat(total[starts], lengths.ravel())
-                return cls(np.split(figures, np.cumsum(lengths.sum(axis=1))[:-1]) if len(lengths) else [])
-        except InputError:
-            raise
-        except Exception as error:  # a damaged archive raises a dozen kinds, from BadZipFile to NotImplementedError
-            raise InputError(f"{path}: not a readable index of copies ({error.__class__.__name__})") from error
+        version = [_FORMAT_VERSION, LONG_NOTES, SHORT_NOTES]
+        with open_index(path, what="index of copies", version=version) as arrays:
+            lengths = arrays["lengths"]
+            figures = np.empty(int(lengths.sum()), dtype=FIGURE_DTYPE)
+            for name in ("long", "short", "pitched"):
+                figures[name] = arrays[name]
+            figures["line"] = np.repeat(np.arange(lengths.size) % NUM_LINES, lengths.ravel())
+            total = np.concatenate([[0], np.cumsum(arrays["step"].astype(np.int64))])
+            starts = np.cumsum(lengths.ravel()) - lengths.ravel()
+            figures["sixteenth"] = total[1:] - np.repeat(total[starts], lengths.ravel())
+            return cls(np.split(figures, np.cumsum(lengths.sum(axis=1))[:-1]) if len(lengths) else [])
 
     def _diagonals(
         self, onset: NDArray[np.int64], pitch: NDArray[np.int64], excluded: Collection[int]

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.averages import entropy, mean, ratio
 from songwright.analysis.repetition import (
     bar_contents,
     bar_similarity,
@@ -83,20 +84,20 @@ def local_features(song: Song) -> dict[str, float]:
     sixteenth = notes["onset_step"] // STEPS_PER_SIXTEENTH
     onsets[sixteenth // _SIXTEENTHS_PER_BAR, sixteenth % _SIXTEENTHS_PER_BAR] = 1
     return {
-        "pitch_class_entropy": _mean(_entropy(histogram[histogram.any(axis=1)])),
+        "pitch_class_entropy": mean(entropy(histogram[histogram.any(axis=1)])),
         "groove": _groove(onsets),
-        "polyphony": _mean(sounding.sum(axis=1)[sounding.any(axis=1)]),
-        "melody_notes_per_bar": _ratio(len(melody), len(np.unique(melody["onset_step"] // STEPS_PER_BAR))),
-        "piano_notes_per_bar": _ratio(len(piano), num_bars),
-        "piano_duration": _mean(piano["duration_step"]) / STEPS_PER_BEAT,
+        "polyphony": mean(sounding.sum(axis=1)[sounding.any(axis=1)]),
+        "melody_notes_per_bar": ratio(len(melody), len(np.unique(melody["onset_step"] // STEPS_PER_BAR))),
+        "piano_notes_per_bar": ratio(len(piano), num_bars),
+        "piano_duration": mean(piano["duration_step"]) / STEPS_PER_BEAT,
         "melody_range": float(np.ptp(pitch)) if len(pitch) else np.nan,
-        "interval_size": _mean(interval),
-        "step_share": _mean((interval == 1) | (interval == 2)),
-        "repeated_pitch_share": _mean(interval == 0),
+        "interval_size": mean(interval),
+        "step_share": mean((interval == 1) | (interval == 2)),
+        "repeated_pitch_share": mean(interval == 0),
         "interval_entropy": _entropy_of_values(np.diff(pitch)),
         "rhythm_entropy": _entropy_of_values(tokens % CODES_PER_INTERVAL),
-        "melody_on_beat_share": _mean(melody["onset_step"].astype(np.int64) % STEPS_PER_BEAT == 0),
-        "melody_rest_share": 1 - _mean(_sounding(melody, num_bars).sum(axis=1) > 0),
+        "melody_on_beat_share": mean(melody["onset_step"].astype(np.int64) % STEPS_PER_BEAT == 0),
+        "melody_rest_share": 1 - mean(_sounding(melody, num_bars).sum(axis=1) > 0),
     }
 
 
@@ -125,13 +126,13 @@ def harmony_features(song: Song) -> dict[str, float]:
     windows = np.lib.stride_tricks.sliding_window_view(histogram, min(4, num_bars), axis=0).sum(axis=-1)
     melody_sounds, piano_sounds = _sounding(melody, num_bars), _sounding(piano, num_bars)
     return {
-        "pitch_class_entropy_4": _mean(_entropy(windows[windows.any(axis=1)])),
+        "pitch_class_entropy_4": mean(entropy(windows[windows.any(axis=1)])),
         "key_strength": _key_strength(melody_sounds.sum(axis=0) + piano_sounds.sum(axis=0)),
         "chord_tone_ratio": _chord_tone_ratio(melody, onsets, tones),
         "piano_chord_tone_ratio": _chord_tone_ratio(piano, onsets, tones),
         "bass_agreement": _bass_agreement(song),
         "semitone_clash": _semitone_clash(melody_sounds, piano_sounds),
-        "chord_change_rate": _ratio(len(chord_codes), num_bars),
+        "chord_change_rate": ratio(len(chord_codes), num_bars),
         "chord_entropy": _entropy_of_values(chord_codes),
         "num_chords": float(len(np.unique(chord_codes))),
     }
@@ -185,7 +186,7 @@ def form_features(song: Song) -> dict[str, float]:
     tonic = lead_sheet.key.tonic
     return {
         **phrase_repetition(lead_sheet),
-        "melody_in_key": _mean(np.isin(pitch_class, list(lead_sheet.key.pitch_classes))),
+        "melody_in_key": mean(np.isin(pitch_class, list(lead_sheet.key.pitch_classes))),
         "melody_ends_on_tonic": float(pitch_class[-1] == tonic) if len(pitch_class) else np.nan,
         "final_chord_on_tonic": float(lead_sheet.chords[-1].chord.root == tonic) if lead_sheet.chords else np.nan,
     }
@@ -197,27 +198,13 @@ def song_similarity_curve(song: Song, *, num_lags: int = 40) -> NDArray[np.float
     return similarity_curve(bar_similarity(bar_contents(notes, song.lead_sheet.num_bars)), num_lags=num_lags)
 
 
-def _mean(values: NDArray[np.number | np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else np.nan
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return numerator / denominator if denominator else np.nan
-
-
-def _entropy(counts: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return the entropy of each row of counts."""
-    share = counts / counts.sum(axis=-1, keepdims=True)
-    return -(share * np.log2(np.where(share > 0, share, 1))).sum(axis=-1)
-
-
 def _entropy_of_values(values: NDArray[np.integer]) -> float:
-    return float(_entropy(np.unique(values, return_counts=True)[1])) if len(values) else np.nan
+    return float(entropy(np.unique(values, return_counts=True)[1])) if len(values) else np.nan
 
 
 def _distinct_share(codes: NDArray[np.integer], length: int) -> float:
     hashes = ngram_hashes(codes, length)
-    return _ratio(len(np.unique(hashes)), len(hashes))
+    return ratio(len(np.unique(hashes)), len(hashes))
 
 
 def _groove(onsets: NDArray[np.float64]) -> float:
@@ -254,7 +241,7 @@ def _key_strength(histogram: NDArray[np.int64]) -> float:
 def _semitone_clash(melody: NDArray[np.int64], piano: NDArray[np.int64]) -> float:
     both = melody.any(axis=1) & piano.any(axis=1)
     near = np.roll(piano, 1, axis=1) + np.roll(piano, -1, axis=1)
-    return _mean((melody * near).sum(axis=1)[both] > 0)
+    return mean((melody * near).sum(axis=1)[both] > 0)
 
 
 def _chord_arrays(song: Song) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
@@ -276,7 +263,7 @@ def _chord_code(chord: ChordSymbol) -> int:
 def _chord_tone_ratio(notes: NDArray[np.void], onsets: NDArray[np.int64], tones: NDArray[np.bool_]) -> float:
     chord = np.searchsorted(onsets, notes["onset_step"], side="right") - 1
     under_chord = chord >= 0
-    return _mean(tones[chord[under_chord], notes["pitch"][under_chord] % 12])
+    return mean(tones[chord[under_chord], notes["pitch"][under_chord] % 12])
 
 
 def _bass_agreement(song: Song) -> float:
@@ -290,4 +277,4 @@ def _bass_agreement(song: Song) -> float:
     inside = first < len(piano)
     inside[inside] = piano["onset_step"][first[inside]] < ends[inside]
     bass = np.array([chord.bass for _, chord in changes])
-    return _mean(piano["pitch"][first[inside]] % 12 == bass[inside])
+    return mean(piano["pitch"][first[inside]] % 12 == bass[inside])

@@ -23,8 +23,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.index_files import open_index
 from songwright.analysis.sequences import melody_tokens, mix_bits, ngram_hashes
-from songwright.errors import InputError, OutputError
+from songwright.errors import OutputError
 from songwright.score.grid import STEPS_PER_BAR
 from songwright.score.song import Song
 
@@ -176,18 +177,12 @@ class OriginalityIndex:
         InputError
             If the file is missing, damaged, or of another version.
         """
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                if arrays["version"].tolist() != [_FORMAT_VERSION, NGRAM_LENGTH, MIN_PIANO_NOTES]:
-                    raise InputError(f"{path}: originality index of another version; build it again")
-                melody, piano = (
-                    np.split(arrays[f"{part}_hashes"], np.cumsum(arrays[f"{part}_lengths"])[:-1])
-                    for part in ("melody", "piano")
-                )
-        except InputError:
-            raise
-        except Exception as error:  # a damaged archive raises a dozen kinds, from BadZipFile to NotImplementedError
-            raise InputError(f"{path}: not a readable originality index ({error.__class__.__name__})") from error
+        version = [_FORMAT_VERSION, NGRAM_LENGTH, MIN_PIANO_NOTES]
+        with open_index(path, what="originality index", version=version) as arrays:
+            melody, piano = (
+                np.split(arrays[f"{part}_hashes"], np.cumsum(arrays[f"{part}_lengths"])[:-1])
+                for part in ("melody", "piano")
+            )
         return cls(melody, piano)
 
 

@@ -55,11 +55,6 @@ class Evidence(NamedTuple):
     log_odds: float
 
     @property
-    def is_typical(self) -> bool | None:
-        """Whether the value lies between `low` and `high`; None where they are not known."""
-        return None if self.low is None or self.high is None else self.low <= self.value <= self.high
-
-    @property
     def value_text(self) -> str:
         """The value with its unit."""
         return f"{_number(self.value, self.feature.unit)} {self.feature.unit}".strip()

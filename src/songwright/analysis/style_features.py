@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.averages import mean
 from songwright.analysis.chords import find_chords
 from songwright.analysis.half_bars import measure_half_bars
 from songwright.analysis.keys import KeyRegion, find_keys
@@ -104,7 +105,7 @@ def style_features(score: GridScore) -> NDArray[np.float64] | None:
     values = np.full(len(STYLE_FEATURES), np.nan)
     split = len(MELODY_FEATURES), len(MELODY_FEATURES) + len(HARMONY_FEATURES)
     tonic = _do(regions, melody.bar)
-    values[: split[0]] = _melody_features(melody, meter, tonic, _minor_share(regions, melody.bar))
+    values[: split[0]] = _melody_features(melody, meter, tonic, _is_minor(regions, melody.bar))
     notes = accompaniment(score)
     if len(notes) < MIN_ACCOMPANIMENT_NOTES:
         return values
@@ -141,7 +142,8 @@ def _do(regions: tuple[KeyRegion, ...], bar: NDArray[np.int64]) -> NDArray[np.in
     return do[np.searchsorted(starts, bar, side="right") - 1]
 
 
-def _minor_share(regions: tuple[KeyRegion, ...], bar: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _is_minor(regions: tuple[KeyRegion, ...], bar: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return whether the key of each bar is minor."""
     starts = np.array([region.bar for region in regions])
     return np.array([region.key.is_minor for region in regions])[np.searchsorted(starts, bar, side="right") - 1]
 
@@ -175,53 +177,53 @@ def _melody_features(melody: _Line, meter: _Meter, do: NDArray[np.int64], is_min
     rhythm = np.searchsorted(_LENGTH_EDGES, length)
     same_rhythm, same_bar = _bar_repeats(melody, meter)
     return [
-        _mean(size == 0),
-        _mean(size == 1),
-        _mean(size == 2),
-        _mean((size == 3) | (size == 4)),
-        _mean(size == 5),
-        _mean((size == 6) | (size == 7)),
-        _mean((size > 7) & (size < 12)),
-        _mean(size >= 12),
-        _mean(direction[is_leap] > 0),
-        _mean(direction[1:] * direction[:-1] < 0),
-        _mean(is_leap[1:] & is_leap[:-1] & (direction[1:] == direction[:-1])),
+        mean(size == 0),
+        mean(size == 1),
+        mean(size == 2),
+        mean((size == 3) | (size == 4)),
+        mean(size == 5),
+        mean((size == 6) | (size == 7)),
+        mean((size > 7) & (size < 12)),
+        mean(size >= 12),
+        mean(direction[is_leap] > 0),
+        mean(direction[1:] * direction[:-1] < 0),
+        mean(is_leap[1:] & is_leap[:-1] & (direction[1:] == direction[:-1])),
         float(np.subtract(*np.percentile(pitch, [95, 5]))),
         float(2 ** log_length.mean()),
         float(log_length.std()),
         *length_shares.tolist(),
-        _mean(np.abs(ratio) < 0.4),
-        _mean((ratio < -0.8) & (ratio > -1.3)),
-        _mean(ratio <= -1.3),
-        _mean((ratio > 0.8) & (ratio < 1.3)),
-        _mean(ratio >= 1.3),
-        _mean(division == 0),
-        _mean(division == 1),
-        _mean(division == 2),
-        _mean(division == 3),
+        mean(np.abs(ratio) < 0.4),
+        mean((ratio < -0.8) & (ratio > -1.3)),
+        mean(ratio <= -1.3),
+        mean((ratio > 0.8) & (ratio < 1.3)),
+        mean(ratio >= 1.3),
+        mean(division == 0),
+        mean(division == 1),
+        mean(division == 2),
+        mean(division == 3),
         len(struck) / len(sung_bars),
         len(np.unique((bar * 64 + (onset - meter.starts[bar]) // beat_steps)[on_beat])) / len(beats),
-        _mean(is_held),
-        _mean(over_bar),
-        _mean(rest >= _REST_STEPS),
-        _mean(is_phrase_end[:-1]),
+        mean(is_held),
+        mean(over_bar),
+        mean(rest >= _REST_STEPS),
+        mean(is_phrase_end[:-1]),
         min(len(onset) / int(is_phrase_end.sum()), _MEMORY),
         _recent_share(codes[:-2] * 729 + codes[1:-1] * 27 + codes[2:]),
         _recent_share(rhythm[:-2] * 49 + rhythm[1:-1] * 7 + rhythm[2:]),
         same_rhythm,
         same_bar,
         *degrees.tolist(),
-        _mean(~_SCALE[degree]),
-        _mean(_PENTATONIC[degree]),
-        _mean((pitch % 12 == tonic)[is_phrase_end]),
-        _mean(is_minor),
-        _mean((pitch[2:] == pitch[:-2]) & (interval[1:] != 0)),
-        _mean(direction[(size == 1) | (size == 2)] < 0),
+        mean(~_SCALE[degree]),
+        mean(_PENTATONIC[degree]),
+        mean((pitch % 12 == tonic)[is_phrase_end]),
+        mean(is_minor),
+        mean((pitch[2:] == pitch[:-2]) & (interval[1:] != 0)),
+        mean(direction[(size == 1) | (size == 2)] < 0),
         float(np.minimum(size, 12).mean()),
         *_phrase_features(melody, meter, is_phrase_end, (pitch - tonic) % 12),
         _difference(log_length, (division == 0)[:-1]),
         _difference(log_length, (onset == meter.starts[bar])[:-1]),
-        _mean(_TRIADS[is_minor.astype(int), (pitch - tonic) % 12]),
+        mean(_TRIADS[is_minor.astype(int), (pitch - tonic) % 12]),
     ]  # fmt: skip
 
 
@@ -239,20 +241,20 @@ def _phrase_features(melody: _Line, meter: _Meter, is_end: NDArray[np.bool_], de
     for lag in range(1, min(2, len(spans) - 1) + 1):
         alike[lag:] |= np.abs(spans[lag:] - spans[:-lag]) <= STEPS_PER_BEAT // 2
     return [
-        _mean(degree[ends] == 7),
-        _mean(degree[ends] == 2),
-        _mean((last == -1) | (last == -2)),
-        _mean(last == 1),
-        _mean(last == 0),
-        _mean(2 * in_bar >= bar_steps),
+        mean(degree[ends] == 7),
+        mean(degree[ends] == 2),
+        mean((last == -1) | (last == -2)),
+        mean(last == 1),
+        mean(last == 0),
+        mean(2 * in_bar >= bar_steps),
         float(np.log2(np.clip(np.median(spans), 12, 768) / STEPS_PER_BEAT)) if len(spans) else np.nan,
-        _mean(alike[1:]),
+        mean(alike[1:]),
     ]
 
 
 def _difference(values: NDArray[np.float64], is_one: NDArray[np.bool_]) -> float:
     """Return the mean of some values minus that of the others; NaN where either has none."""
-    return _mean(values[is_one]) - _mean(values[~is_one])
+    return mean(values[is_one]) - mean(values[~is_one])
 
 
 def _harmony_features(
@@ -273,19 +275,19 @@ def _harmony_features(
     owner = np.searchsorted(onset, melody.onset, side="right") - 1
     tones = _CHORD_TONES[quality]
     is_tone = tones[owner, (melody.pitch - root[owner]) % 12][owner >= 0]
-    in_scale = np.array([_SCALE[(degree[:, None] + np.arange(12)) % 12]])[0]
+    in_scale = _SCALE[(degree[:, None] + np.arange(12)) % 12]
     return [
         *np.bincount(_QUALITY_CLASS[quality], weight, len(CHORD_CLASSES)).tolist(),
         *np.bincount(degree, weight, 12).tolist(),
-        _mean(motion == 5),
-        _mean(motion == 7),
-        _mean(np.isin(motion, (1, 2, 10, 11))),
-        _mean(np.isin(motion, (3, 4, 8, 9))),
+        mean(motion == 5),
+        mean(motion == 7),
+        mean(np.isin(motion, (1, 2, 10, 11))),
+        mean(np.isin(motion, (3, 4, 8, 9))),
         float(weight @ (bass != root)),
         float(weight @ ((quality == names.index("7")) & (degree != 7))),
         (len(changes) - 1) / (length.sum() / (4 * STEPS_PER_BEAT)),
-        _mean((onset == meter.starts[bar])[1:]),
-        _mean(is_tone),
+        mean((onset == meter.starts[bar])[1:]),
+        mean(is_tone),
         float(weight @ ((tones & ~in_scale).sum(axis=1) / tones.sum(axis=1))),
     ]
 
@@ -315,26 +317,26 @@ def _accompaniment_features(notes: _Line, melody: _Line, meter: _Meter) -> list[
     return [
         len(strikes) / played_quarters,
         float(count.mean()),
-        _mean(single),
+        mean(single),
         float((notes.end - notes.onset).sum() / STEPS_PER_BEAT / played_quarters),
-        _mean(shared),
+        mean(shared),
         float(np.isin(strikes, melody.onset).mean()),
-        _mean(is_doubled),
-        _mean(division == 0),
-        _mean(division == 1),
-        _mean(division == 2),
-        _mean(division == 3),
-        _mean(gap[1:] == gap[:-1]),
+        mean(is_doubled),
+        mean(division == 0),
+        mean(division == 1),
+        mean(division == 2),
+        mean(division == 3),
+        mean(gap[1:] == gap[:-1]),
         len(beats) / beat_count,
-        _mean(digest[1:] == digest[:-1]),
-        _mean((np.abs(np.diff(bass)) > 2)[pairs]),
-        _mean(below < 0),
-        _mean(below),
+        mean(digest[1:] == digest[:-1]),
+        mean((np.abs(np.diff(bass)) > 2)[pairs]),
+        mean(below < 0),
+        mean(below),
         float(melody.pitch.mean() - low.mean()),
-        _mean(move == 0),
-        _mean((move == 1) | (move == 2)),
-        _mean((move == 5) | (move == 7)),
-        _mean(move == 12),
+        mean(move == 0),
+        mean((move == 1) | (move == 2)),
+        mean((move == 5) | (move == 7)),
+        mean(move == 12),
         len(low) / played_quarters,
         same_rhythm,
         same_bar,
@@ -347,7 +349,7 @@ def _block_share(notes: NDArray[np.void]) -> float:
     end = onset + notes["duration_step"]
     _, first, count = np.unique(onset, return_index=True, return_counts=True)
     together = np.maximum.reduceat(end, first) == np.minimum.reduceat(end, first)
-    return _mean(together & (count >= 3))
+    return mean(together & (count >= 3))
 
 
 def _bar_repeats(notes: _Line, meter: _Meter, *, bars_back: int = 2) -> tuple[float, float]:
@@ -365,7 +367,7 @@ def _near_share(bars: NDArray[np.int64], digest: NDArray[np.int64], bars_back: i
     found = np.zeros(len(bars), dtype=bool)
     for lag in range(1, min(bars_back, len(bars) - 1) + 1):
         found[lag:] |= (digest[lag:] == digest[:-lag]) & (bars[lag:] - bars[:-lag] <= bars_back)
-    return _mean(found[1:])
+    return mean(found[1:])
 
 
 def _recent_share(codes: NDArray[np.int64]) -> float:
@@ -373,7 +375,7 @@ def _recent_share(codes: NDArray[np.int64]) -> float:
     found = np.zeros(len(codes), dtype=bool)
     for lag in range(1, min(_MEMORY, len(codes) - 1) + 1):
         found[lag:] |= codes[lag:] == codes[:-lag]
-    return _mean(found[8:])
+    return mean(found[8:])
 
 
 def _mix(values: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -382,7 +384,3 @@ def _mix(values: NDArray[np.int64]) -> NDArray[np.int64]:
     mixed ^= mixed >> np.uint64(29)
     mixed *= np.uint64(0xBF58476D1CE4E5B9)
     return (mixed >> np.uint64(2)).astype(np.int64)
-
-
-def _mean(values: NDArray[np.number | np.bool_]) -> float:
-    return float(np.mean(values)) if len(values) else np.nan

@@ -95,6 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def _check_places(out: Path, files: list[Path], *, with_folder: bool) -> None:
     """Refuse before an hour of work what could not be written after it, or only over the songs' own files."""
+    from songwright.evaluation.reading import has_plan
+
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"--out {out}: name an .html file")
     if not out.parent.is_dir():
@@ -105,7 +107,7 @@ def _check_places(out: Path, files: list[Path], *, with_folder: bool) -> None:
     for path in (out, numbers):
         if path.is_dir():
             raise OutputError(f"{path} is a folder; choose another --out")
-    if numbers.resolve() in {file.with_suffix(".json").resolve() for file in files}:
+    if any(file.with_suffix(".json").resolve() == numbers.resolve() and has_plan(file) for file in files):
         raise OutputError(f"{numbers}, with the numbers, would lie where a song's own plan lies; choose another --out")
     if not with_folder:
         return

@@ -96,8 +96,11 @@ def run(arguments: argparse.Namespace) -> None:
 def _check_places(arguments: argparse.Namespace) -> None:
     """Refuse before anything is read what could not be written after it."""
     from songwright.errors import OutputError
+    from songwright.evaluation.reading import has_plan
 
-    taken = {arguments.song.absolute()}
+    taken = {arguments.song.resolve()}
+    if has_plan(arguments.song):
+        taken.add(arguments.song.with_suffix(".json").resolve())
     for path in (arguments.out, arguments.json):
         if path is None:
             continue
@@ -105,9 +108,9 @@ def _check_places(arguments: argparse.Namespace) -> None:
             raise OutputError(f"{path} cannot be written: there is no folder {path.parent}")
         if path.is_dir():
             raise OutputError(f"{path} is a folder: name a file in it")
-        if path.absolute() in taken:
-            raise OutputError(f"{path} is in use as another file of this command: choose another name")
-        taken.add(path.absolute())
+        if path.resolve() in taken:
+            raise OutputError(f"{path} is in use as another file of this song or command: choose another name")
+        taken.add(path.resolve())
     if arguments.plots is not None and arguments.plots.exists() and not arguments.plots.is_dir():
         raise OutputError(f"{arguments.plots} is a file: choose a folder with --plots")
 

@@ -88,6 +88,6 @@ def definition(name: str, *, family: str = "") -> Definition:
         return general._replace(label=f"{general.label}, {lag} {'bar' if lag == '1' else 'bars'} apart")
     behind = name.removeprefix("within_")
     if not family and behind != name and behind in known:
-        meaning = f"The same, with the other songs of the set in place of training songs: {known[behind].meaning}"
+        meaning = f"The same, with the other songs of the set in place of known songs: {known[behind].meaning}"
         return known[behind]._replace(meaning=meaning)
     return Definition(name.replace("_", " "), "", "")

@@ -94,12 +94,12 @@ class MeasuredSongs:
     @classmethod
     def measure(cls, songs: Sequence[Song]) -> MeasuredSongs:
         """Measure a set of at least one song."""
-        return cls(_gathered([song_features(song) for song in songs]), similarity_curves(songs))
+        return cls(gather_features([song_features(song) for song in songs]), similarity_curves(songs))
 
     @classmethod
     def measure_form(cls, songs: Sequence[Song]) -> MeasuredSongs:
         """Measure only what whole songs are asked for: the features of "form", and no curves."""
-        return cls(_gathered([{"form": form_features(song)} for song in songs]), np.empty((len(songs), 0)))
+        return cls(gather_features([{"form": form_features(song)} for song in songs]), np.empty((len(songs), 0)))
 
     @property
     def num_songs(self) -> int:
@@ -107,7 +107,8 @@ class MeasuredSongs:
         return len(self.curves)
 
 
-def _gathered(measured: Sequence[FeatureGroups]) -> dict[str, dict[str, NDArray[np.float64]]]:
+def gather_features(measured: Sequence[FeatureGroups]) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return the features of at least one song as arrays over songs, by group and name."""
     return {
         group: {name: np.array([one[group][name] for one in measured]) for name in names}
         for group, names in measured[0].items()

@@ -18,14 +18,12 @@ from numpy.typing import NDArray
 from songwright.analysis.copies import COPY_BITS, CopyFinding
 from songwright.analysis.features import FeatureGroups
 from songwright.analysis.originality import Originality
-from songwright.evaluation.figures import MeasuredSongs
+from songwright.evaluation.figures import MIN_SONGS, MeasuredSongs
 from songwright.evaluation.norms import Deviation, SongNorms
 from songwright.evaluation.resampling import draw_divisions
 from songwright.evaluation.set_numbers import GROUPS, Column, compare_sets, real_range, set_columns, usable_features
 from songwright.evaluation.two_sample import TwoSampleTest
 
-MIN_SONGS = 4
-"""Fewer songs have no distribution: gates of a set are not judged."""
 FEW_SONGS = 50
 """With fewer songs distributions are noisy and limits wide."""
 FAMILY_SHARE = 0.99
@@ -286,14 +284,14 @@ _BITS = Column(
     "wander.",
 )  # fmt: skip
 _COPIES = Column(
-    "copies", "altered copies", "originality", "high", "songs",
-    "Songs whose melody follows a known song, transposed, stretched, ornamented or changed here and there; one is too "
-    "many.",
+    "copies", "copies of known songs", "originality", "high", "songs",
+    "Songs whose melody follows a known song: note for note, transposed, stretched, ornamented or changed here and "
+    "there; one is too many.",
 )  # fmt: skip
 _COPY = Column(
-    "copy", "altered copy", "originality", "high", "bits",
-    "Evidence that the melody follows a known song, transposed, stretched, ornamented or changed here and there; "
-    "beyond the range it is a copy.",
+    "copy", "copy of a known song", "originality", "high", "bits",
+    "Evidence that the melody follows a known song: note for note, transposed, stretched, ornamented or changed here "
+    "and there; beyond the range it is a copy.",
 )  # fmt: skip
 _RUN = Column(
     "longest_run", "longest shared run", "originality", "high", "notes",

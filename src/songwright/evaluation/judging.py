@@ -68,8 +68,8 @@ class SongNumbers(NamedTuple):
 def find_songs(paths: Iterable[Path]) -> list[Path]:
     """Return the files of notes among paths and below folders, sorted, one for each name in a folder.
 
-    Where a song lies there in several formats, as `songwright compose` writes it, its MIDI file is taken; a file that is
-    named twice is taken once.
+    Where a song lies there in several formats, as `songwright compose` writes it, its MIDI file is taken; what is named
+    twice is taken once.
 
     Raises
     ------

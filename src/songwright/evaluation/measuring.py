@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from songwright.analysis.coherence import accompaniment_features, coherence_features
 from songwright.analysis.features import FeatureGroups, song_features, song_similarity_curve
-from songwright.evaluation.figures import MeasuredSongs
+from songwright.evaluation.figures import MeasuredSongs, gather_features
 from songwright.evaluation.published import published_metrics
 from songwright.evaluation.reading import song_grid
 from songwright.explanation.likelihood import ShippedNetwork
@@ -60,8 +60,5 @@ def measure(song: Song) -> Measured:
 
 def gather(measured: Sequence[Measured]) -> MeasuredSongs:
     """Return the numbers of at least one song as arrays over songs."""
-    features = {
-        group: {name: np.array([one.features[group][name] for one in measured]) for name in names}
-        for group, names in measured[0].features.items()
-    }
+    features = gather_features([one.features for one in measured])
     return MeasuredSongs(features, np.array([one.curve for one in measured]))

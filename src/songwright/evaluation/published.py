@@ -33,6 +33,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from songwright.analysis.averages import entropy, mean, ratio
 from songwright.evaluation.mgeval import mgeval_means
 from songwright.score.elements import Score
 from songwright.score.grid import STEPS_PER_BEAT
@@ -130,10 +131,10 @@ def muspy_metrics(music: Score | GridScore, key: Key | None = None) -> dict[str,
         "n_pitch_classes_used": float(np.count_nonzero(chroma)),
         "polyphony": polyphony,
         "polyphony_rate": polyphony_rate,
-        "pitch_in_scale_rate": _ratio(in_scale[12 * key.is_minor + key.tonic], chroma.sum()) if key else math.nan,
-        "scale_consistency": _ratio(max(in_scale), chroma.sum()),
-        "pitch_entropy": _entropy(counts),
-        "pitch_class_entropy": _entropy(chroma),
+        "pitch_in_scale_rate": ratio(in_scale[12 * key.is_minor + key.tonic], chroma.sum()) if key else math.nan,
+        "scale_consistency": ratio(max(in_scale), chroma.sum()),
+        "pitch_entropy": float(entropy(counts)),
+        "pitch_class_entropy": float(entropy(chroma)),
         "empty_beat_rate": _empty_share(every, length, resolution),
         "empty_measure_rate": _empty_share(every, length, bar) if is_regular else math.nan,
         "groove_consistency": _groove_consistency(every[0], length, bar) if is_regular else math.nan,
@@ -168,7 +169,7 @@ def musdr_metrics(grid: GridScore, chords: Sequence[ChordChange] = ()) -> dict[s
     entropies = {}
     for name, size in (("H1", 1), ("H4", 4)):
         windows = np.lib.stride_tricks.sliding_window_view(histogram, min(size, num_bars), axis=0).sum(axis=-1)
-        entropies[name] = float(np.mean([_entropy(window) for window in windows if window.any()]))
+        entropies[name] = mean(entropy(windows[windows.any(axis=1)]))
     groove = math.nan
     if num_bars > 1 and len({(meter.numerator, meter.denominator) for meter in grid.meters}) == 1:
         num_places = max(grid.meters[0].bar_steps * _MUSDR_PLACES // STEPS_PER_BEAT, 1)
@@ -215,7 +216,7 @@ def _polyphony(notes: _Columns, length: int) -> tuple[float, float]:
     times, place = np.unique(np.concatenate([onset, end]), return_inverse=True)
     change = np.bincount(place, np.repeat([1.0, -1.0], len(onset)), len(times))
     sounding, lasting = np.cumsum(change)[:-1].round(), np.diff(times)
-    return _ratio((sounding * lasting).sum(), lasting[sounding > 0].sum()), lasting[sounding > 2].sum() / length
+    return ratio((sounding * lasting).sum(), lasting[sounding > 0].sum()), lasting[sounding > 2].sum() / length
 
 
 def _empty_share(notes: _Columns, length: int, unit: int) -> float:
@@ -235,13 +236,3 @@ def _groove_consistency(onset: NDArray[np.int64], length: int, bar: int) -> floa
     num_ended = np.count_nonzero(places < bar) + np.count_nonzero(places >= bar * (num_bars - 1))  # with one neighbour
     num_shared = np.count_nonzero(np.isin(places + bar, places))
     return float(1 - (2 * len(places) - num_ended - 2 * num_shared) / (bar * (num_bars - 1)))
-
-
-def _entropy(counts: NDArray[np.integer]) -> float:
-    total = counts.sum()
-    share = counts[counts > 0] / total if total else np.empty(0)
-    return float(-(share * np.log2(share)).sum()) + 0.0 if total else math.nan
-
-
-def _ratio(numerator: float, denominator: float) -> float:
-    return float(numerator / denominator) if denominator else math.nan

@@ -109,6 +109,8 @@ def read_song(path: Path) -> JudgedSong:
     InputError
         If the file cannot be read or is of another kind.
     """
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: give a file of notes")
     kind = FORMATS.get(path.suffix.lower())
     if kind in (None, "audio"):
         raise InputError(f"{path}: not a file of notes; give a MIDI, MusicXML or ABC file")
@@ -147,6 +149,12 @@ def read_plan(path: Path) -> tuple[Mapping[str, Any] | None, tuple[str, ...]]:
         return None, (f"the plan in {file.name} cannot be read, so {_FOUND}",)
     is_plan = isinstance(plan, dict) and {"songwright", "form", "key", "chords"} <= plan.keys()
     return (plan if is_plan else None), ()
+
+
+def has_plan(path: Path) -> bool:
+    """Whether a plan lies beside a song, readable or damaged: nothing may be written over it."""
+    plan, doubts = read_plan(path)
+    return plan is not None or bool(doubts)
 
 
 def why_no_song(piece: Piece) -> str:

@@ -49,8 +49,6 @@ _FORMAT_VERSION = 1
 _SHORT = 0.98  # of the length asked: a cut ends on a bar line
 
 Progress = Callable[[int, int], None]
-
-
 Columns = dict[str, dict[str, NDArray[np.float64]]]
 
 
@@ -172,16 +170,17 @@ class CorpusReference:
         titles = {source["name"]: source["title"] for source in manifest["sources"]}
         self.title = ", ".join(titles.get(name, name) for name in names)
         content = json.dumps(manifest, sort_keys=True) + "|".join(sources)
-        self.digest = hashlib.sha256(
-            f"{_FORMAT_VERSION}{open_network(network).fingerprint}{content}".encode()
-        ).hexdigest()[:16]
+        self.digest = hashlib.sha256(f"{open_network(network).fingerprint}{content}".encode()).hexdigest()[:16]
+        self._known: dict[tuple[float, ReadingKind], RealMusic] = {}
 
     def at(self, seconds: float, reading: ReadingKind, *, progress: Progress | None = None) -> RealMusic:
         """Return the songs measured; kept for the next time (`cache`)."""
         length = max(LENGTH_STEP, LENGTH_STEP * round(seconds / LENGTH_STEP)) if seconds != WHOLE else WHOLE
-        key = f"reference-{self.digest}-{reading}-{length}"
-        arrays = kept_arrays(key, lambda: self._measure((length,), reading, progress)[length]._asdict())
-        return _real_music(_Block(**arrays), length, len(self._held_out))
+        if (length, reading) not in self._known:
+            key = f"reference-{self.digest}-{reading}-{length}"
+            arrays = kept_arrays(key, lambda: self._measure((length,), reading, progress)[length]._asdict())
+            self._known[length, reading] = _real_music(_Block(**arrays), length, len(self._held_out))
+        return self._known[length, reading]
 
     def songs(self, piece_ids: Collection[str]) -> dict[str, CorpusSong]:
         """Return songs of the corpus by their ids; those that it does not have are left out."""
@@ -280,6 +279,7 @@ class ShippedReference:
         self.originality_index = OriginalityIndex.load(style.originality_index)
         self.copy_index = CopyIndex.load(style.copy_index)
         self.digest = style.checksums[path.name][:16]
+        self._known: dict[tuple[float, ReadingKind], RealMusic] = {}
 
     def at(self, seconds: float, reading: ReadingKind, *, progress: Progress | None = None) -> RealMusic:
         """Return the songs at the shipped length nearest to `seconds`."""
@@ -287,8 +287,10 @@ class ShippedReference:
         length = WHOLE
         if seconds != WHOLE:
             length = min(COMMON_LENGTHS, key=lambda one: abs(np.log(one / max(seconds, 1.0))))
-        block = _Block(**{name: self._arrays[f"{reading}.{length}.{name}"] for name in _Block._fields})
-        return _real_music(block, length, len(self.held_out_ids))
+        if (length, reading) not in self._known:
+            block = _Block(**{name: self._arrays[f"{reading}.{length}.{name}"] for name in _Block._fields})
+            self._known[length, reading] = _real_music(block, length, len(self.held_out_ids))
+        return self._known[length, reading]
 
     def songs(self, piece_ids: Collection[str]) -> dict[str, CorpusSong]:
         """Return nothing: numbers and hashes are all there is."""

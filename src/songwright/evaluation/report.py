@@ -182,7 +182,8 @@ def set_report(
 def _notes(num_songs: int, real: RealSets, *, has_training: bool) -> list[str]:
     notes: list[str] = []
     if num_songs < MIN_SONGS:
-        notes.append(f"{num_songs} songs have no distribution: distances and intervals need at least {MIN_SONGS}.")
+        count = "one song has" if num_songs == 1 else f"{num_songs} songs have"
+        notes.append(f"{count} no distribution: distances and intervals need at least {MIN_SONGS}.")
     elif num_songs < MIN_RELIABLE_SONGS:
         notes.append(f"{num_songs} songs are few: figures are noisy below {MIN_RELIABLE_SONGS}, see their intervals.")
     pool, source = (real.cut, "the reference") if real.others is None else (real.others, "the other real songs")

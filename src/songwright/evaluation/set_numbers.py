@@ -50,20 +50,18 @@ GROUPS: Mapping[str, FeatureGroup] = MappingProxyType(
     {
         "local": FeatureGroup("notes", "notes and rhythm", "range, intervals, rhythm and density"),
         "harmony": FeatureGroup("harmony", "harmony", "chords, key and how the melody sits in them"),
-        "structure": FeatureGroup("structure", "repetition", "what returns, how much and how soon"),
+        "structure": FeatureGroup("structure", "repetition", "how much returns, and how soon"),
         "form": FeatureGroup("form", "phrases", "phrases that return and phrases that contrast"),
         "accompaniment": FeatureGroup(
-            "melody and accompaniment", "melody and accompaniment", "how melody, chords and piano agree"
+            "melody and accompaniment", "melody and accompaniment", "the fit of melody, chords and piano"
         ),
-        "coherence": FeatureGroup(
-            "coherence", "coherence", "whether phrases belong to one song by range, rhythm and how they join"
-        ),
+        "coherence": FeatureGroup("coherence", "coherence", "what phrases have in common, and how they join"),
     }
 )
 """Groups of features by name; those that a set was not measured for are passed over."""
 
 _WHOLE_COLUMNS = (
-    Column("overlap_worst", "overlap, worst feature", "likeness", "low", "0 to 1",
+    Column("overlap_worst", "overlap, worst of all features", "likeness", "low", "0 to 1",
            "The overlap of the one feature least like real songs; below the range it alone gives the songs away."),
     Column("similarity_error", "similarity error", "structure", "high", "0 to 1",
            "How far the habit of coming back after 1 to 40 bars is from real songs; beyond the range music returns at "
@@ -126,7 +124,7 @@ def set_columns(songs: MeasuredSongs) -> list[Column]:
         if group in _SPREAD_GROUPS:
             meaning = f"How far the songs spread like real songs in {hears}; below the range they are another music."
             columns.append(Column(f"overlap_{group}", f"overlap, {words}", section, "low", "0 to 1", meaning))
-        meaning = f"How far an average of {words} is from real songs, at most; beyond the range a habit differs."
+        meaning = f"How far the average of a feature of {words} is from real songs, at most; beyond it a habit differs."
         columns.append(Column(f"shift_{group}", f"largest shift, {words}", section, "high", "deviations", meaning))
     columns += _WHOLE_COLUMNS
     for group, column in _AVERAGES:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from songwright.evaluation.gates import FEW_SONGS, MIN_SONGS, Gate
+from songwright.evaluation.figures import MIN_SONGS
+from songwright.evaluation.gates import FEW_SONGS, Gate
 from songwright.evaluation.norms import Deviation
 from songwright.evaluation.set_numbers import GROUPS
 
@@ -209,11 +210,7 @@ def _copied(failed: Sequence[Gate]) -> str:
     by_name = {gate.name: gate for gate in failed if gate.section == "originality"}
     if "copies" in by_name:
         count = round(by_name["copies"].value or 0)
-        return (
-            "one song is an altered copy of a known one"
-            if count == 1
-            else f"{count} songs are altered copies of known ones"
-        )
+        return "one song is a copy of a known one" if count == 1 else f"{count} songs are copies of known ones"
     if "longest_run" in by_name:
         return f"{round(by_name['longest_run'].value or 0)} melody notes in a row are those of a known song"
     if "piano_run" in by_name:
@@ -230,7 +227,7 @@ def _originality_sentence(gates: Sequence[Gate]) -> tuple[bool, str]:
         return False, "Not compared with known songs."
     failed = [gate for gate in judged if not gate.is_passed]
     if any(gate.name == "copy" for gate in failed):
-        return True, "The melody is an altered copy of a known song."
+        return True, "The melody is a copy of a known song."
     words = _copied(failed)
     return (True, f"{words[0].upper()}{words[1:]}.") if words else (False, "Copies nothing known.")
 

@@ -164,18 +164,6 @@ class SongAttention:
         score = np.maximum(self.copied, 0) + ATTENTION_WEIGHT * earlier_share[:, None] * self.by_bar
         return score * self.has_melody
 
-    @property
-    def heads_text(self) -> str:
-        """How many heads are of which kind, in words."""
-        names = [head.name for head in self.heads]
-        found = [f"{names.count(name)} {name!r}" for name in HEAD_NAMES.values() if name in names]
-        if not found:
-            return "The song has no melody to look at."
-        text = f"Of {len(names)} heads: {', '.join(found)}."
-        if HEAD_NAMES["repeats"] not in names:
-            text += " None is given to repeats: earlier bars come in through the references."
-        return text
-
     def bar(self, bar: int, *, count: int = 2) -> BarAttention:
         """Return where one bar, from 0, looked: at most `count` earlier bars with melody, in words too."""
         number = bar + 1

@@ -200,6 +200,8 @@ def explainable_song(judged: JudgedSong, *, max_bars: int) -> tuple[Song, tuple[
         raise InputError(f"{judged.path}: {reason}; a melody in 4/4 over chords can be explained")
     if judged.reading == "found" or remarks:
         remarks.append("Melody, chords, phrases and key were found in the notes.")
+    if judged.song is not None:
+        remarks += [f"{problem[0].upper()}{problem[1:]}." for problem in judged.problems]
     changes = (
         {region.key.fifths for region in piece.keys} if piece is not None and judged.reading == "found" else set[int]()
     )

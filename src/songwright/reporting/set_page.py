@@ -228,13 +228,10 @@ def _style(style: Any) -> str:
     shares = {name: share for name, share in mapping(style.get("shares")).items() if is_number(share)}
     if not shares:
         return ""
-    pop = mapping(style.get("pop"))
     words = ""
-    if is_number(pop.get("share")):
-        words = f"By their notes alone, {percent(pop['share'])} % of the songs are taken for pop"
-        words += f" (95 % interval {span(pop.get('interval'), 'share')})" if len(span(pop.get("interval"))) > 1 else ""
-        words += f"; of real pop songs {percent(pop['real'])} %" if is_number(pop.get("real")) else ""
-        words += "."
+    if is_number(style.get("share")):
+        asked = style_name(text(style.get("asked")))
+        words = f"By their notes alone, {percent(style['share'])} % of the songs are taken for {asked}."
     ordered = sorted(shares.items(), key=lambda pair: -pair[1])
     bars = share_bars((escape(style_name(name)), share, f"{percent(share)} %", "") for name, share in ordered)
     return (paragraph(words) if words else "") + bars

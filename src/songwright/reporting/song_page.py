@@ -181,7 +181,9 @@ def _originality(judgement: Mapping[str, Any], song: Song | None, passage: Close
 
 def _copy(copied: Mapping[str, Any]) -> str:
     words = copy_words(copied)
-    return f"<p>{mark(False, words=('', '✗ copied from a training song', ''))} {escape(f'{words}.' if words else '')}</p>"
+    return (
+        f"<p>{mark(False, words=('', '✗ copied from a training song', ''))} {escape(f'{words}.' if words else '')}</p>"
+    )
 
 
 def _style(style: Any) -> str:
@@ -197,7 +199,8 @@ def _style(style: Any) -> str:
     ]
     sides = {side: _known_contributions(style.get(side)) for side in ("for", "against")}
     most = max((abs(one["contribution"]) for side in sides.values() for one in side), default=0) or 1.0
-    parts.append(_contributions(sides["for"], "What speaks for pop", "", most))
+    asked = style_name(text(style.get("asked")) or name)
+    parts.append(_contributions(sides["for"], f"What speaks for {asked}", "", most))
     parts.append(_contributions(sides["against"], "What speaks against it", "against", most))
     return "".join(parts)
 

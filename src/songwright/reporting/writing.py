@@ -115,7 +115,10 @@ def _write_song_pages(
         )
         for judgement, one in zip(judgements.judgements, judgements.songs, strict=True)
     ]
-    for done, page in enumerate(run_in_processes(_write_page, tasks, num_workers=num_workers, chunk_size=4), 1):
+    # Pages with sound take seconds each: Ctrl-C waits for no more than those that are being made.
+    chunk_size = 1 if with_sound else 4
+    pages_done = run_in_processes(_write_page, tasks, num_workers=num_workers, chunk_size=chunk_size)
+    for done, page in enumerate(pages_done, 1):
         written += [page, page.with_suffix(".json")]
         if progress:
             progress("pages", done, len(tasks))

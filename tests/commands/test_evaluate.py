@@ -291,4 +291,4 @@ def test_a_training_song_is_named_as_what_was_copied(music_data, tmp_path, capsy
     assert evaluate(music_data / "POP909" / "001" / "001.mid", "--out", tmp_path / "report.html") == 0
     assert re.search(r"copied: 001: \d+ bars from bar \d+ on follow pop909/001 ", capsys.readouterr().out)
     assert numbers(tmp_path / "report.html")["originality"]["copy"]["source"] == "pop909/001"
-    assert "copied from a training song" in (tmp_path / "report.html").read_text()
+    assert "copied from a known song" in (tmp_path / "report.html").read_text()

@@ -83,7 +83,7 @@ def test_reports_are_json_without_nan_and_print_as_a_table(reports):
         assert "overlapping area, structure" in text
         assert "nan" not in text.lower()
         assert max(len(line) for line in text.splitlines()) <= 120
-    assert "Note: 16 songs are few" in format_report(reports["real"])
+    assert "Note: 16 songs give wide intervals" in format_report(reports["real"])
 
 
 def test_real_songs_are_cut_to_the_length_of_the_generated(real_songs, song_of_seed):

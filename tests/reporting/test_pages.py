@@ -198,7 +198,7 @@ def test_a_song_page_without_a_judgement_says_so_in_words(song: Song | None) -> 
     document = read(song_page({}, song))
     assert "This song was not held against gates." in document.text
     assert "Nothing was measured." in document.text
-    assert "there were no training songs to compare with" in document.text
+    assert "there were no known songs to compare with" in document.text
     assert ("There is no picture" in document.text) == (song is None)
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from songwright.reporting.explanation import Explanation, Method
+    from songwright.composition.weights import Style
+    from songwright.evaluation.reading import ReadingKind
+    from songwright.reporting.explanation import Explanation, Method, RealSurprise
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -74,6 +76,7 @@ def run(arguments: argparse.Namespace) -> None:
             bar=None if arguments.bar is None else arguments.bar - 1,
             is_whole=not is_close or any(path is not None for path in files),
             remarks=remarks,
+            real=_real_surprise(style, judged.reading),
             progress=progress,
         )
     note = _note(explanation, arguments)
@@ -91,6 +94,16 @@ def run(arguments: argparse.Namespace) -> None:
         write_whole(arguments.out, page.encode(errors="replace"))
         written.append(arguments.out)
     _print(explanation, arguments, note, written)
+
+
+def _real_surprise(style: Style, reading: ReadingKind) -> RealSurprise | None:
+    """Return what the style's real songs cost its network; None where it ships no reference."""
+    from songwright.evaluation.reference import WHOLE, ShippedReference
+    from songwright.reporting.explanation import RealSurprise
+
+    if not (style.path / "reference.npz").is_file():
+        return None
+    return RealSurprise.of(ShippedReference(style).at(WHOLE, reading).bits_per_note)
 
 
 def _check_places(arguments: argparse.Namespace) -> None:

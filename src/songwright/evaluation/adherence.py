@@ -34,7 +34,6 @@ from songwright.evaluation.agreement import (
 from songwright.evaluation.reading import JudgedSong
 from songwright.evaluation.requests import (
     PROGRAM_NAMES,
-    pitch_name,
     read_chords,
     read_instruments,
     read_meter,
@@ -46,7 +45,7 @@ from songwright.score.grid import STEPS_PER_BEAT
 from songwright.score.grid_score import Meter
 from songwright.score.lead_sheet import ChordChange, Form
 from songwright.score.pitch import Key
-from songwright.score.spelling import chord_name
+from songwright.score.spelling import chord_name, pitch_name
 from songwright.score.timeline import ticks_to_seconds
 
 TEMPO_TOLERANCE = 0.01

@@ -11,27 +11,23 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from songwright import __version__
 from songwright.analysis.style import STYLES, StyleJudgement, classify_style
 from songwright.corpus.sources import FORMATS
 from songwright.errors import InputError
 from songwright.evaluation.adherence import measure_adherence
 from songwright.evaluation.cache import kept_arrays
+from songwright.evaluation.jsonable import plain
 from songwright.evaluation.measuring import Measured, measure, open_network
 from songwright.evaluation.published import published_metrics
 from songwright.evaluation.reading import JudgedSong, ReadingKind, found_reading, read_song
 from songwright.explanation.likelihood import surprise
 
-_FORMAT_VERSION = 1
-"""Goes up when the same file gives other numbers for a reason that no fingerprint shows."""
 NOTE_FORMATS = tuple(suffix for suffix, kind in FORMATS.items() if kind != "audio")
 """Endings of the files that are judged, the first of a song's files first."""
 
@@ -121,20 +117,11 @@ def judge_file(task: tuple[Path, Path]) -> SongNumbers | str:
 
 
 def _key(path: Path, weights: Path) -> str:
-    digest = hashlib.sha256(f"{_FORMAT_VERSION} {__version__} {path.suffix} {_analysis_digest()}".encode())
-    digest.update(open_network(weights).fingerprint.encode())
+    digest = hashlib.sha256(f"{path.suffix} {open_network(weights).fingerprint} ".encode())
     for file in (path, path.with_suffix(".json")):
-        digest.update(file.read_bytes() if file.is_file() else b"")
+        content = file.read_bytes() if file.is_file() else b""
+        digest.update(f"{len(content)} ".encode() + content)
     return f"song-{digest.hexdigest()[:32]}"
-
-
-@cache
-def _analysis_digest() -> str:
-    folder = files("songwright").joinpath("weights", "analysis")
-    digest = hashlib.sha256()
-    for file in sorted(folder.iterdir(), key=lambda file: file.name):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
 
 
 def _measure(song: JudgedSong, weights: Path) -> dict[str, Any]:
@@ -193,21 +180,6 @@ def _evidence(judged: StyleJudgement, style: str) -> list[dict[str, Any]]:
 
 def _packed(numbers: dict[str, Any]) -> NDArray[np.uint8]:
     return np.frombuffer(json.dumps(plain(numbers)).encode(), dtype=np.uint8)
-
-
-def plain(value: Any) -> Any:
-    """Return a copy ready for JSON: lists for arrays and tuples, None for numbers that are not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(one) for key, one in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return value if np.isfinite(value) else None
-    return value
 
 
 def _unpacked(song: JudgedSong, numbers: dict[str, Any]) -> SongNumbers:

@@ -69,7 +69,7 @@ class JudgedSong:
     reading : {"written", "found"}
         Where the chords and phrases of `song` come from.
     plan : mapping
-        Content of the JSON file that `songwright compose` wrote beside the music; empty without one.
+        Content of the JSON file that `songwright compose` wrote beside the music; None without one.
     problems : tuple of str
         What cannot be judged and why, as sentences without a full stop.
     """

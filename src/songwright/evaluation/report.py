@@ -7,7 +7,6 @@ a figure says nothing; whether the songs are unselected only the caller knows.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -27,6 +26,7 @@ from songwright.evaluation.figures import (
     overlap_figures,
     song_figures,
 )
+from songwright.evaluation.jsonable import plain
 from songwright.evaluation.structure import mean_curve
 from songwright.score.song import Song
 
@@ -171,9 +171,9 @@ def set_report(
         "num_short_reference": real.num_short,
         "num_training": num_training,
         "notes": _notes(generated.num_songs, real, has_training=bool(num_training)),
-        "figures": [_jsonable({**figure._asdict(), "is_met": figure.is_met}) for figure in figures],
-        "features": _jsonable(_feature_table(generated, real.cut)),
-        "similarity_curve": _jsonable(
+        "figures": [plain({**figure._asdict(), "is_met": figure.is_met}) for figure in figures],
+        "features": plain(_feature_table(generated, real.cut)),
+        "similarity_curve": plain(
             {"generated": mean_curve(generated.curves).tolist(), "reference": mean_curve(real.cut.curves).tolist()}
         ),
     }
@@ -185,7 +185,7 @@ def _notes(num_songs: int, real: RealSets, *, has_training: bool) -> list[str]:
         count = "one song has" if num_songs == 1 else f"{num_songs} songs have"
         notes.append(f"{count} no distribution: distances and intervals need at least {MIN_SONGS}.")
     elif num_songs < MIN_RELIABLE_SONGS:
-        notes.append(f"{num_songs} songs are few: figures are noisy below {MIN_RELIABLE_SONGS}, see their intervals.")
+        notes.append(f"{num_songs} songs give wide intervals: judge {MIN_RELIABLE_SONGS} or more to publish figures.")
     pool, source = (real.cut, "the reference") if real.others is None else (real.others, "the other real songs")
     if pool.num_songs < 2 * num_songs:
         notes.append(
@@ -220,17 +220,6 @@ def _feature_table(generated: MeasuredSongs, cut: MeasuredSongs) -> dict[str, di
 def _mean(values: np.ndarray[Any, np.dtype[np.float64]]) -> float | None:
     finite = values[np.isfinite(values)]
     return float(finite.mean()) if len(finite) else None
-
-
-def _jsonable(value: Any) -> Any:
-    """Return a copy with None for numbers that are not finite, and lists for tuples."""
-    if isinstance(value, dict):
-        return {key: _jsonable(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_jsonable(one) for one in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return value
 
 
 def format_report(report: dict[str, Any]) -> str:

@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from songwright.score.lead_sheet import ChordSymbol
-from songwright.score.pitch import pitch_class_from_name, spell_fifths
-from songwright.score.spelling import note_name, read_chord_name
+from songwright.score.pitch import pitch_class_from_name
+from songwright.score.spelling import read_chord_name
 
 _PROGRAMS = """
 acoustic grand piano, bright acoustic piano, electric grand piano, honky-tonk piano, electric piano 1, electric piano 2,
@@ -130,18 +130,6 @@ def read_pitch(value: Any) -> int:
     if not 0 <= pitch <= 127:
         raise ValueError(f"{text!r} is no pitch; write a name such as C4 or Bb3, or a number from 0 to 127")
     return pitch
-
-
-def pitch_name(pitch: int) -> str:
-    """Return a pitch as a name with its octave, such as C4 for 60; black keys by their usual names.
-
-    Examples
-    --------
-    >>> pitch_name(60), pitch_name(58), pitch_name(66)
-    ('C4', 'Bb3', 'F#4')
-    """
-    letter, alteration = spell_fifths((pitch * 7 + 3) % 12 - 3)
-    return f"{note_name(letter, alteration)}{(pitch - alteration) // 12 - 1}"
 
 
 def read_chords(value: Any) -> tuple[tuple[ChordSymbol, ...], ...]:

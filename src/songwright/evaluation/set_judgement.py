@@ -18,20 +18,23 @@ from songwright.analysis.originality import compare_within
 from songwright.evaluation.excerpts import first_seconds
 from songwright.evaluation.figures import MIN_SONGS, originality_figures
 from songwright.evaluation.gates import set_gates, with_form_of
-from songwright.evaluation.judging import SongNumbers, plain
+from songwright.evaluation.jsonable import plain
+from songwright.evaluation.judging import SongNumbers
 from songwright.evaluation.measuring import gather
 from songwright.evaluation.mgeval import mgeval_distances, mgeval_features
 from songwright.evaluation.reading import ReadingKind, song_grid
 from songwright.evaluation.reference import WHOLE, RealMusic, Reference
 from songwright.evaluation.report import RealSets, set_report
-from songwright.evaluation.resampling import real_floor, subsample_interval
+from songwright.evaluation.resampling import draw_divisions, real_floor, subsample_interval
 from songwright.evaluation.song_judgement import Compared, Progress, measured_over
+from songwright.evaluation.structure import mean_curve
 from songwright.evaluation.two_sample import TwoSampleTest, two_sample_test
 from songwright.evaluation.verdict import set_verdict
 
 SAME_LENGTH = 0.1
 """Share by which lengths may differ either way before the report says so."""
 _NUM_TELLING = 10
+_NUM_DRAWS = 200
 _NO_SONG = "None of the files is a song in 4/4 with a melody: see what was left out, and the songs' own pages."
 
 
@@ -83,7 +86,8 @@ def judge_set(
     middle = float(np.median(seconds))
     real, whole = (measured_over(reference, length, reading, progress) for length in (middle, WHOLE))
     generated = gather([one.measured[reading] for one in judged])
-    bits = np.array([one.bits_per_note for one in judged], dtype=np.float64)
+    # The network heard each song in its own reading: only those read as the real songs are go beside them.
+    bits = np.array([one.bits_per_note if one.song.reading == reading else None for one in judged], dtype=np.float64)
     found = [one for place in places if (one := compared[place])]
     originality = [one.originality for one in found]
     within = compare_within([one.line for one in found]) if len(found) > 1 else []
@@ -111,7 +115,7 @@ def judge_set(
         seed=seed,
     )
     report["notes"] += _notes(seconds, real, reading)
-    report["similarity_curve"]["reference_band"] = _curve_band(real.training.curves)
+    report["similarity_curve"]["reference_band"] = _curve_band(real.training.curves, len(judged), rng)
     return plain(
         {
             **report,
@@ -214,14 +218,19 @@ def _told(found: TwoSampleTest) -> dict[str, Any]:
         "interval": found.interval,
         "real": found.real,
         "floor": found.real_range,
-        "features": [{**one._asdict(), "weight": one.alone - 0.5} for one in found.telling[:_NUM_TELLING]],
+        "features": [
+            {"name": one.name, "weight": one.alone - 0.5, "direction": one.alone_direction}
+            for one in sorted(found.telling, key=lambda one: -one.alone)[:_NUM_TELLING]
+        ],
     }
 
 
-def _curve_band(curves: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return between which values 95 % of the songs lie at each lag that any reaches, shape (2, num_lags)."""
-    reached = curves[:, np.isfinite(curves).any(axis=0)]
-    return np.nanquantile(reached, [0.025, 0.975], axis=0)
+def _curve_band(curves: NDArray[np.float64], num_songs: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return between which values the curves of as many real songs lie in 95 % of draws, shape (2, num_lags)."""
+    _, draws = draw_divisions(len(curves), num_songs, rng, num_others=len(curves), num_draws=_NUM_DRAWS)
+    drawn = np.array([mean_curve(curves[draw]) for draw in draws])
+    # Past the length of a draw's longest song there is nothing to say.
+    return np.quantile(drawn[:, np.isfinite(drawn).all(axis=0)], [0.025, 0.975], axis=0)
 
 
 def _surprise(bits: NDArray[np.float64], real: NDArray[np.float64], rng: np.random.Generator) -> dict[str, Any] | None:

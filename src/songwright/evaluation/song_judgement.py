@@ -17,7 +17,8 @@ from songwright.analysis.features import FeatureGroups
 from songwright.analysis.originality import Originality
 from songwright.evaluation.figures import MeasuredSongs
 from songwright.evaluation.gates import FEW_SONGS, song_gates, with_form_of
-from songwright.evaluation.judging import SongNumbers, plain
+from songwright.evaluation.jsonable import plain
+from songwright.evaluation.judging import SongNumbers
 from songwright.evaluation.norms import MIN_REAL_SONGS, SongNorms
 from songwright.evaluation.reading import JudgedSong, ReadingKind, melody_only
 from songwright.evaluation.reference import COMMON_LENGTHS, WHOLE, RealMusic, Reference

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from songwright.corpus.piece import MAX_BARS, Piece, lead_song
 from songwright.errors import InputError
+from songwright.evaluation.norms import MIN_REAL_SONGS
 from songwright.evaluation.reading import JudgedSong
 from songwright.explanation.alternatives import NoteAlternatives, note_alternatives
 from songwright.explanation.attention import SongAttention, lead_sheet_weights, song_attention
@@ -38,6 +39,22 @@ MAX_SONG_BARS: Mapping[Method, int] = {"silencing": 160, "attention": MAX_BARS}
 """Bars that are explained: the time of silencing grows with their square (half a minute for 160)."""
 NUM_ALTERNATIVES = 4
 """Choices named at each decision."""
+
+
+class RealSurprise(NamedTuple):
+    """Bits per note of held-out real songs under the same network: how many songs, and 5, 25, 50, 75, 95 % of them."""
+
+    num_songs: int
+    percentiles: tuple[float, float, float, float, float]
+
+    @classmethod
+    def of(cls, bits_per_note: NDArray[np.float64]) -> RealSurprise | None:
+        """Return what songs cost, NaN left out; None where fewer than MIN_REAL_SONGS are left."""
+        known = bits_per_note[np.isfinite(bits_per_note)]
+        if len(known) < MIN_REAL_SONGS:
+            return None
+        low, first, middle, third, high = np.percentile(known, [5, 25, 50, 75, 95]).tolist()
+        return cls(len(known), (low, first, middle, third, high))
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +83,8 @@ class Explanation:
         Which network was asked, in words.
     remarks : tuple of str
         What a reader should know of the song as it was read, as sentences.
+    real : RealSurprise or None
+        What real songs cost the network; None where that is not known.
     """
 
     title: str
@@ -79,6 +98,7 @@ class Explanation:
     method: Method
     network: str
     remarks: tuple[str, ...]
+    real: RealSurprise | None = None
 
     @property
     def num_bars(self) -> int:
@@ -118,6 +138,7 @@ def explain(
     bar: int | None = None,
     is_whole: bool = True,
     remarks: tuple[str, ...] = (),
+    real: RealSurprise | None = None,
     progress: Progress | None = None,
 ) -> Explanation:
     """Return all that explains a song.
@@ -137,6 +158,8 @@ def explain(
         Whether the sources of all bars are found; by silencing this takes most of the time.
     remarks : tuple of str
         What to know of the song as it was read.
+    real : RealSurprise, optional
+        What real songs cost the network.
     progress : callable, optional
         Called with (bars done, bars to do).
 
@@ -164,7 +187,7 @@ def explain(
             sources[bar] = bar_sources(song, bar, network)
     return Explanation(
         title, song, reading, surprise_of(reading), tuple(note_alternatives(reading, count=NUM_ALTERNATIVES)),
-        attention, matrix, tuple(sources), method, network_name, remarks,
+        attention, matrix, tuple(sources), method, network_name, remarks, real,
     )  # fmt: skip
 
 

@@ -24,7 +24,6 @@ from songwright.reporting.explanation_plots import (
     surprise_tint,
 )
 from songwright.reporting.explanation_words import (
-    REAL_BITS_PER_NOTE,
     against_real,
     repeats_words,
     strength_words,
@@ -322,10 +321,15 @@ def _heads(explanation: Explanation) -> str:
 
 def _reading(explanation: Explanation) -> str:
     bits, taken = term("Bits", _BITS), term("Takes from", _SOURCE[explanation.method])
-    low, high = REAL_BITS_PER_NOTE[1], REAL_BITS_PER_NOTE[3]
+    beside = ""
+    if explanation.real is not None:
+        low, high = (number(explanation.real.percentiles[place]) for place in (1, 3))
+        beside = (
+            f" Half of {explanation.real.num_songs} real songs that the network never learned from cost {low} to "
+            f"{high} bits a note."
+        )
     lines = (
-        f"{bits} count when a note starts and how high it is, not how long it lasts. Half of 169 real pop songs that "
-        f"the network never learned from cost {low} to {high} bits a note.",
+        f"{bits} count when a note starts and how high it is, not how long it lasts.{beside}",
         "Surprise is no fault. First phrases surprise; a phrase that returns surprises only where it is varied.",
         f"{taken} says what the network used, not what a composer thought. Two bars with the same notes stand in for "
         "each other: then neither seems needed alone.",

@@ -14,9 +14,10 @@ import numpy as np
 from songwright.explanation.alternatives import Alternative, Decision
 from songwright.explanation.sources import MIN_NATS
 from songwright.reporting.explanation import Explanation, phrase_place
-from songwright.reporting.roll import PIANO_TINT, note_path, phrase_tint, pitch_name
+from songwright.reporting.roll import PIANO_TINT, note_path, phrase_tint
 from songwright.reporting.words import number
 from songwright.score.grid import STEPS_PER_BAR
+from songwright.score.spelling import pitch_name
 
 SURPRISE_STEPS = ((1.0, "#3b82f6"), (2.0, "#7c5cd6"), (4.0, "#b03aa0"), (6.0, "#d9254f"), (float("inf"), "#7f1d1d"))
 """Upper ends in bits, and their colours."""

@@ -1,9 +1,4 @@
-"""An explanation in sentences: the first one, a few lines for a terminal, a bar, a note.
-
-Knows how much real music surprises the network, so that bits become words: 169 held-out POP909 songs (validation and
-test) under the shipped int8 weights have a median of 1.51 bits a note, quartiles of 1.25 and 1.85, and 5 and 95 % at
-.82 and 2.71 (`benchmarks/surprise.py`).
-"""
+"""An explanation in sentences: the first one, a few lines for a terminal, a bar, a note."""
 
 from __future__ import annotations
 
@@ -14,9 +9,8 @@ from songwright.explanation.alternatives import Decision
 from songwright.reporting.explanation import Explanation, phrase_place
 from songwright.reporting.words import number
 
-REAL_BITS_PER_NOTE = (0.82, 1.25, 1.51, 1.85, 2.71)
-"""5 %, quartiles and 95 % of held-out real songs."""
 _PARTS = {"onset": "when it starts", "pitch": "its pitch", "duration": "how long it lasts"}
+_GIVEN = {"onset": "its start", "pitch": "its pitch", "duration": "its length"}
 _EXPECTED_BITS = 1.0  # an even chance
 
 
@@ -25,23 +19,32 @@ def verdict(explanation: Explanation) -> str:
     bits = explanation.surprise.bits_per_note
     if bits is None:
         return "There is no melody that could surprise the network."
-    low, _, _, high, _ = REAL_BITS_PER_NOTE
-    how = "nearly all" if bits < low else "most" if bits <= high else "only part"
     bars = sorted(bar + 1 for bar in explanation.most_surprising_bars(2))
     where = f"; it was most surprised in {_bars(bars)}" if bars else ""
-    return f"The network expected {how} of this melody: {number(bits)} bits a note{where}."
+    if explanation.real is None:
+        return f"The melody cost the network {bits_words(bits)} a note{where}."
+    low, _, _, high, _ = explanation.real.percentiles
+    how = "nearly all" if bits < low else "most" if bits <= high else "only part"
+    return f"The network expected {how} of this melody: {bits_words(bits)} a note{where}."
+
+
+def bits_words(bits: float) -> str:
+    """Return bits as they are said: `1 bit`, `1.6 bits`."""
+    said = number(bits)
+    return f"{said} bit" if said == "1" else f"{said} bits"
 
 
 def against_real(explanation: Explanation) -> str:
     """Return how the surprise lies to that of real songs."""
     bits = explanation.surprise.bits_per_note
-    if bits is None:
+    if bits is None or explanation.real is None:
         return ""
-    low, first, middle, third, high = REAL_BITS_PER_NOTE
+    low, first, middle, third, high = explanation.real.percentiles
     steps = ((low, "less than nearly all real songs do"), (first, "less than three in four real songs do"),
              (third, "as much as real songs do"), (high, "more than three in four real songs do"))  # fmt: skip
     words = next((words for bound, words in steps if bits < bound), "more than nearly all real songs do")
-    return f"It surprises the network {words} (the middle one of 169 held-out songs: {number(middle)} bits a note)."
+    count = explanation.real.num_songs
+    return f"It surprises the network {words} (the middle one of {count} held-out songs: {bits_words(middle)} a note)."
 
 
 def repeats_words(explanation: Explanation) -> str:
@@ -49,7 +52,7 @@ def repeats_words(explanation: Explanation) -> str:
     first, later = explanation.surprise.bits_per_note_first, explanation.surprise.bits_per_note_later
     if first is None or later is None:
         return ""
-    return f"The first phrase of each letter costs {number(first)} bits a note, its returns {number(later)}."
+    return f"The first phrase of each letter costs {bits_words(first)} a note, its returns {number(later)}."
 
 
 def overview_lines(explanation: Explanation) -> list[str]:
@@ -83,7 +86,7 @@ def bar_lines(explanation: Explanation, bar: int) -> list[str]:
     """Return what there is to say about a bar (from 0): surprise, sources, notes."""
     form = explanation.song.lead_sheet.form
     bits = explanation.bar_surprise[bar]
-    cost = "no melody" if bits is None else f"{number(bits)} bits a note"
+    cost = "no melody" if bits is None else f"{bits_words(bits)} a note"
     lines = [f"Bar {bar + 1} ({phrase_place(form, bar)}): {cost}"]
     if explanation.sources[bar].text:
         lines.append(f"  {explanation.sources[bar].text}")
@@ -110,7 +113,7 @@ def note_sentence(explanation: Explanation, note: int, *, with_bar: bool = True)
     bits = float(explanation.surprise.note_bits[note])
     where = f"bar {found.bar}, {_plain(found.onset.chosen.text)}" if with_bar else _plain(found.onset.chosen.text)
     name = _plain(found.pitch.chosen.text)
-    return f"{name}, {where}: {number(bits)} bits; {expected_words(explanation, note)}"
+    return f"{name}, {where}: {bits_words(bits)}; {expected_words(explanation, note)}"
 
 
 def expected_words(explanation: Explanation, note: int) -> str:
@@ -125,14 +128,14 @@ def expected_words(explanation: Explanation, note: int) -> str:
     decision = found.onset if onset >= pitch else found.pitch
     others = " or ".join(str(one) for one in [one for one in decision.alternatives if not one.is_chosen][:2])
     likelier = f"; {'likelier' if decision.rank > 1 else 'next'}: {others}" if others else ""
-    return f"{_PARTS[decision.kind]} had {_percent(decision.chosen.probability)}{likelier}"
+    return f"the network gave {_GIVEN[decision.kind]} {_percent(decision.chosen.probability)}{likelier}"
 
 
 def note_lines(explanation: Explanation, note: int) -> list[str]:
     """Return the three decisions of a note (from 0) with what was most probable at each."""
     found = explanation.notes[note]
     lines = [
-        f"Note {note + 1} of the melody, in bar {found.bar}: {number(float(explanation.surprise.note_bits[note]))} bits"
+        f"Note {note + 1} of the melody, in bar {found.bar}: {bits_words(float(explanation.surprise.note_bits[note]))}"
     ]
     for decision in (found.onset, found.pitch, found.duration):
         lines.append(f"  {_PARTS[decision.kind]}: {decision.chosen}{_rank(decision)}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from songwright.analysis.sequences import melody_tokens
 from songwright.reporting.page import legend, paragraph
 from songwright.reporting.roll import OTHER_TINT, MarkedSpan, roll_part
+from songwright.reporting.words import bars_words
 from songwright.score.grid import STEPS_PER_BAR
 from songwright.score.song import Song
 
@@ -68,15 +69,15 @@ def passage_part(song: Song, passage: ClosestPassage, *, title: str) -> str:
         song.lead_sheet.melody["pitch"][passage.start]
     )
     words = (
-        f"The most that this song has in common with any training song is {passage.num_notes} melody notes in a row, "
-        f"in {_bars_words(own)} here and in {_bars_words(theirs)} of {name}{_shift_words(shift)}."
+        f"The most that this song has in common with any known song is {passage.num_notes} melody notes in a row, "
+        f"in {bars_words(*own)} here and in {bars_words(*theirs)} of {name}{_shift_words(shift)}."
     )
     rolls = "".join(
         f"<div><h3>{escape(heading)}</h3>"
         f"{_roll(one, start, passage.num_notes, bars, part_id=part_id, title=heading)}</div>"
         for one, start, bars, part_id, heading in (
-            (song, passage.start, own, "passage-here", f"{title}, {_bars_words(own)}"),
-            (passage.source, passage.source_start, theirs, "passage-there", f"{name}, {_bars_words(theirs)}"),
+            (song, passage.start, own, "passage-here", f"{title}, {bars_words(*own)}"),
+            (passage.source, passage.source_start, theirs, "passage-there", f"{name}, {bars_words(*theirs)}"),
         )
     )
     key = legend([(_SHARED_TINT, "shared melody notes"), (OTHER_TINT, "other melody notes"), ("#94a3b8", "piano")])
@@ -104,10 +105,6 @@ def _roll(song: Song, start: int, num_notes: int, bars: tuple[int, int], *, part
     return roll_part(
         song, part_id=part_id, title=title, bars=(first, after), melody_tints=tints, marks=[span], height=150
     )
-
-
-def _bars_words(bars: tuple[int, int]) -> str:
-    return f"bar {bars[0]}" if bars[0] == bars[1] else f"bars {bars[0]} to {bars[1]}"
 
 
 def _shift_words(semitones: int) -> str:

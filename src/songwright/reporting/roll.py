@@ -17,9 +17,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from songwright.reporting.words import is_number
+from songwright.reporting.words import bars_words, is_number
 from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BAR
 from songwright.score.song import Song
+from songwright.score.spelling import pitch_name
 
 PHRASE_TINTS: Mapping[str, str] = {
     "A": "#1d4ed8", "B": "#b91c1c", "C": "#047857", "D": "#7e22ce", "E": "#a16207", "X": "#be185d",
@@ -28,7 +29,6 @@ PHRASE_TINTS: Mapping[str, str] = {
 OTHER_TINT = "#475569"
 PIANO_TINT = "#94a3b8"
 _SURPRISE_TINT = "#d97706"
-_PITCH_NAMES = ("C", "C♯", "D", "E♭", "E", "F", "F♯", "G", "A♭", "A", "B♭", "B")
 
 
 class BarRow(NamedTuple):
@@ -152,11 +152,7 @@ def note_path(notes: NDArray[np.void], tint: str, high: int) -> str:
 def phrase_words(song: Song) -> str:
     """Return the phrases with their bars, such as `Intro bars 1 to 4, A bars 5 to 12`."""
     phrases = _phrases(song, 0, song.lead_sheet.num_bars)
-    return ", ".join(f"{name} {_bars_words(begin + 1, end)}" for _, name, begin, end in phrases)
-
-
-def _bars_words(first: int, last: int) -> str:
-    return f"bar {first}" if first == last else f"bars {first} to {last}"
+    return ", ".join(f"{name} {bars_words(begin + 1, end)}" for _, name, begin, end in phrases)
 
 
 def _within(notes: NDArray[np.void], start: int, num_steps: int) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
@@ -203,15 +199,8 @@ def _alternative(
         sung = f"{len(melody)} melody notes from {low} to {high}"
     else:
         sung = "no melody"
-    named = ", ".join(f"{name} {_bars_words(first + begin + 1, first + end)}" for _, name, begin, end in phrases)
-    return (
-        f"{title}. Piano roll of {_bars_words(first + 1, after)}: {sung}, {len(piano)} piano notes. Phrases: {named}."
-    )
-
-
-def pitch_name(pitch: int) -> str:
-    """Return a pitch in words, such as `G5`; black keys by their usual names (`B♭3`, `F♯4`)."""
-    return f"{_PITCH_NAMES[pitch % 12]}{pitch // 12 - 1}"
+    named = ", ".join(f"{name} {bars_words(first + begin + 1, first + end)}" for _, name, begin, end in phrases)
+    return f"{title}. Piano roll of {bars_words(first + 1, after)}: {sung}, {len(piano)} piano notes. Phrases: {named}."
 
 
 def _names(phrases: Iterable[tuple[str, str, int, int]], num_bars: int) -> str:

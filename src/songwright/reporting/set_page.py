@@ -107,7 +107,7 @@ def _facts(report: Mapping[str, Any]) -> str:
             ("Length", length),
             ("Held against real music", text(report.get("reference")) or None),
             ("Real music", against),
-            ("Training songs compared with", number(training) if is_number(training) and training else None),
+            ("Known songs compared with", number(training) if is_number(training) and training else None),
             ("Seed of random draws", str(report["seed"]) if isinstance(report.get("seed"), int) else None),
         ]
     )
@@ -170,7 +170,6 @@ def _two_sample(found: Any) -> str:
     if not is_number(auc):
         return paragraph("Not tried: a judge that tells two sets apart needs more songs.") if found else ""
     interval, floor = found.get("interval"), found.get("floor")
-    directions = {"higher": "higher here", "lower": "lower here"}
     words = f"A judge trained to tell these songs from real ones ranks a pair rightly {percent(auc)} times in 100"
     words += f" (95 % interval {span(interval, 'share')})" if len(span(interval)) > 1 else ""
     words += "; 50 is a coin toss"
@@ -182,12 +181,12 @@ def _two_sample(found: Any) -> str:
         (
             term(capital(definition(text(one.get("name"))).label), definition(text(one.get("name"))).meaning),
             abs(one["weight"]) / most,
-            directions.get(text(one.get("direction")), text(one.get("direction"))) or number(one["weight"]),
+            f"{text(one.get('direction'))} here" if text(one.get("direction")) else number(one["weight"]),
             "",
         )
         for one in features
     ]
-    told = "<h3>What gives them away most</h3>" + share_bars(lines) if lines else ""
+    told = "<h3>What tells most by itself</h3>" + share_bars(lines) if lines else ""
     return f'{paragraph(words + ".")}<div style="max-width:30rem">{plot}</div>{told}'
 
 
@@ -215,9 +214,9 @@ def _originality(report: Mapping[str, Any]) -> str:
     highest = next((goal[1] for goal in goals if isinstance(goal, list | tuple) and is_number(goal[1])), _LONGEST_RUN)
     plot = counts_plot(ours, reals, label="Longest shared melody run", unit="notes", limit=highest + 1)
     if not plot:
-        return paragraph("Not judged: there were no training songs to compare with.") if ours else ""
+        return paragraph("Not judged: there were no known songs to compare with.") if ours else ""
     caption = (
-        "The most melody notes in a row that each song shares with a training song; under 7 counts as 0. Songs at "
+        "The most melody notes in a row that each song shares with a known song; under 7 counts as 0. Songs at "
         "or right of the red line are taken for quotations."
     )
     return legend(_COLOURS) + figure(plot, caption, css="chart")

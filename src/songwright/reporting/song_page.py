@@ -152,7 +152,7 @@ def _matrix(song: Song | None) -> str:
 def _originality(judgement: Mapping[str, Any], song: Song | None, passage: ClosestPassage | None, title: str) -> str:
     found = mapping(judgement.get("originality"))
     if not found:
-        return paragraph("Not judged: there were no training songs to compare with.")
+        return paragraph("Not judged: there were no known songs to compare with.")
     run, piano_run, coverage = (found.get(name) for name in ("melody_run", "piano_run", "coverage"))
     rows: list[list[str | Cell]] = []
     for name, value, nothing in (
@@ -164,7 +164,7 @@ def _originality(judgement: Mapping[str, Any], song: Song | None, passage: Close
             words = number(value, definition(name).unit) if value or not nothing else nothing
             rows.append([label_cell(name), words])
     copied = found.get("copy")
-    parts = [table(["Shared with training songs", "This song"], rows)] if rows else []
+    parts = [table(["Shared with known songs", "This song"], rows)] if rows else []
     if isinstance(copied, Mapping) and copied:
         parts.append(_copy(copied))
     if song is not None and passage is not None:
@@ -172,18 +172,16 @@ def _originality(judgement: Mapping[str, Any], song: Song | None, passage: Close
     elif is_number(run) and run:
         start, source = found.get("melody_start_bar"), text(found.get("source"))
         where = f" from bar {number(start)} on" if is_number(start) else ""
-        whose = f" with {source}" if source else " with one training song"
+        whose = f" with {source}" if source else " with one known song"
         parts.append(paragraph(f"It shares {number(run, 'notes')} of melody in a row{whose}{where}. {HASHES_ONLY}"))
     elif is_number(run):
-        parts.append(paragraph("It shares no more than six melody notes in a row with any training song."))
+        parts.append(paragraph("It shares no more than six melody notes in a row with any known song."))
     return "".join(parts)
 
 
 def _copy(copied: Mapping[str, Any]) -> str:
     words = copy_words(copied)
-    return (
-        f"<p>{mark(False, words=('', '✗ copied from a training song', ''))} {escape(f'{words}.' if words else '')}</p>"
-    )
+    return f"<p>{mark(False, words=('', '✗ copied from a known song', ''))} {escape(f'{words}.' if words else '')}</p>"
 
 
 def _style(style: Any) -> str:

@@ -142,3 +142,8 @@ def duration(seconds: Any) -> str:
         return NOTHING
     whole = round(seconds)
     return f"{whole // 60}:{whole % 60:02d}"
+
+
+def bars_words(first: int, last: int) -> str:
+    """Return a range of bars in words: `bar 5`, `bars 5 to 8`."""
+    return f"bar {first}" if first == last else f"bars {first} to {last}"

@@ -101,6 +101,18 @@ def note_name(letter: str, alteration: int) -> str:
     return letter + ("#" * alteration if alteration > 0 else "b" * -alteration)
 
 
+def pitch_name(pitch: int) -> str:
+    """Return a pitch as a name with its octave, such as C4 for 60; black keys by their usual names.
+
+    Examples
+    --------
+    >>> pitch_name(60), pitch_name(58), pitch_name(66)
+    ('C4', 'Bb3', 'F#4')
+    """
+    letter, alteration = spell_fifths((pitch * 7 + 3) % 12 - 3)
+    return f"{note_name(letter, alteration)}{(pitch - alteration) // 12 - 1}"
+
+
 def spell_melody(melody: NDArray[np.void], chords: tuple[ChordChange, ...], key: Key) -> list[SpelledPitch]:
     """Return the spelling of each note of a melody.
 

@@ -51,6 +51,9 @@ def build_parser(command: str | None) -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
+    # Our matrices are small: threads of the linear algebra under NumPy wait for each other more than they work, and
+    # twice so where several processes have them. Two cores judge 200 songs in 21 s instead of 46.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = list(sys.argv[1:] if arguments is None else arguments)
     command = next((word for word in words if word in COMMANDS), None)
     parsed = build_parser(command).parse_args(words)

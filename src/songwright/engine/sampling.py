@@ -93,7 +93,7 @@ def top_p(mass: float) -> Sampler:
     _check_share("top_p", mass)
 
     def truncate(logits: Logits) -> Logits:
-        order = np.argsort(-logits)
+        order = np.argsort(-logits, kind="stable")  # of equal tokens the first: the same on every machine
         probabilities = np.exp(logits[order] - logits[order[0]])
         before = np.cumsum(probabilities) - probabilities  # mass of the more likely tokens
         kept = order[: max(int(np.searchsorted(before, mass * probabilities.sum(), side="left")), 1)]

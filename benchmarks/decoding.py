@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import tempfile
 import time
@@ -29,8 +28,10 @@ import numpy as np
 import onnxruntime
 import torch
 import transformers
+from machine import processor_name
 
-from songwright.engine.graph import GraphConfig, build_graph
+from songwright.engine.config import GraphConfig
+from songwright.engine.graph import build_graph
 from songwright.engine.sampling import sample, top_p
 from songwright.engine.session import Decoder
 
@@ -60,15 +61,6 @@ def timed(run: Run, batch: int, tokens: int) -> Rate:
     run(tokens)
     total = batch * tokens
     return Rate(total / (time.perf_counter() - clock), total / (time.process_time() - processor))
-
-
-def processor_name() -> str:
-    """Return the processor's name as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
 
 
 def make_llama(shape: dict[str, int], length: int) -> transformers.LlamaForCausalLM:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from songwright.corpus.sources import find_files
 from songwright.files.midi import write_midi
 from songwright.score.elements import Note, Score, TempoChange, Track, note_array
 from songwright.score.song import Song
+from tests.corpora import make
 from tests.music import make_song
 
 # Time per example varies on shared machines; tests are not timed.
@@ -87,6 +89,14 @@ def tiny_pop909(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for seed, song_id in enumerate(["001", "002", "003", "004", "005", "006", "009", "010"]):
         write_pop909_song(folder / "POP909", folder / "POP909-phrases", song_id, seed=seed)
     return folder
+
+
+@pytest.fixture(scope="session")
+def corpus(tiny_pop909: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What is prepared of these songs; to be read only."""
+    out = tmp_path_factory.mktemp("tiny") / "corpus"
+    make(find_files(tiny_pop909 / "POP909"), out)
+    return out
 
 
 @pytest.fixture(scope="session")

@@ -8,13 +8,19 @@ from songwright.preparation.settings import CorpusConfig
 from songwright.training.config import TrainingConfig
 from tests.conftest import ROOT
 
+CONFIGS = ROOT / "configs"
 
-@pytest.mark.parametrize("path", sorted((ROOT / "configs").glob("*.toml")), ids=lambda path: path.name)
-def test_every_shipped_config_loads(path):
-    if path.stem == "corpus":
-        assert load_config(CorpusConfig, path) == CorpusConfig()
-    else:
-        assert load_config(TrainingConfig, path).stream.replace("_", "-") == path.stem
+
+def test_the_shipped_config_of_corpora_is_the_default():
+    assert load_config(CorpusConfig, CONFIGS / "corpus.toml") == CorpusConfig()
+
+
+@pytest.mark.parametrize(
+    "path", sorted({*CONFIGS.rglob("*.toml")} - {CONFIGS / "corpus.toml"}), ids=lambda path: path.name
+)
+def test_every_shipped_config_is_named_after_its_stream_or_its_family(path):
+    config = load_config(TrainingConfig, path)
+    assert path.stem in (config.stream.replace("_", "-"), config.network.family)
 
 
 def test_an_override_replaces_a_value():

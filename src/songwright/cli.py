@@ -17,6 +17,7 @@ from songwright.errors import SongwrightError
 
 COMMANDS = {
     "compose": "compose a new song: MIDI, sound, sheet music",
+    "vary": "write one phrase of a song again, a little or a lot changed",
     "styles": "list the styles that the installed weights know",
     "evaluate": "judge songs against real music: pages, gates, figures",
     "explain": "say what surprised the network in a song, and where each bar comes from",
@@ -25,6 +26,7 @@ COMMANDS = {
     "prepare": "turn recorded music into a corpus to train on",
     "inspect": "show what a corpus holds as one page with plots",
     "train": "train a network on a corpus",
+    "finetune": "make a style of your own from your music and the weights that ship",
     "export": "turn a checkpoint into weights that compose can use",
 }
 

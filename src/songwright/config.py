@@ -1,7 +1,9 @@
 """TOML files to frozen dataclasses, strictly.
 
-A configuration is a dataclass whose fields are numbers, strings, booleans, tuples of strings or further dataclasses.
-An unknown key or a wrong type is an error that names the known keys; each dataclass checks its own values.
+A configuration is a dataclass whose fields are numbers, strings, booleans, tuples of strings or further dataclasses;
+or one of several dataclasses (a union), each with a field `family` whose default is its name: the table's `family`
+chooses, the first is meant where it names none. An unknown key or a wrong type is an error that names the known keys;
+each dataclass checks its own values.
 """
 
 from __future__ import annotations
@@ -10,6 +12,7 @@ import dataclasses
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import UnionType
 from typing import Any, TypeVar, get_type_hints
 
 from songwright.errors import ConfigError
@@ -33,6 +36,8 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str 
     arguments: dict[str, Any] = {}
     for name, value in values.items():
         expected = types[name]
+        if isinstance(expected, UnionType):
+            expected = _member(expected, value, where=f"{where}.{name}")
         if dataclasses.is_dataclass(expected):
             if not isinstance(value, Mapping):
                 raise ConfigError(f"{where}.{name}: expected a table, got {value!r}")
@@ -53,6 +58,15 @@ def from_mapping(config_type: type[T], values: Mapping[str, Any], *, where: str 
         raise ConfigError(f"{where}: {error}") from error
 
 
+def _member(union: UnionType, value: Any, *, where: str) -> Any:
+    """Return the dataclass of a union that a table asks for."""
+    members: dict[str, Any] = {member.family: member for member in union.__args__}
+    family = value.get("family", next(iter(members))) if isinstance(value, Mapping) else next(iter(members))
+    if family not in members:
+        raise ConfigError(f"{where}.family: unknown family {family!r}; known: {', '.join(members)}")
+    return members[family]
+
+
 def load_config(config_type: type[T], path: Path, *, overrides: Sequence[str] = ()) -> T:
     """Read a TOML file into a dataclass; `overrides` are `section.key=value` with TOML values.
 
@@ -61,14 +75,25 @@ def load_config(config_type: type[T], path: Path, *, overrides: Sequence[str] = 
     ConfigError
         If the file cannot be read or does not fit the dataclass.
     """
+    values = load_values(path)
+    _override(values, overrides)
+    return from_mapping(config_type, values, where=str(path))
+
+
+def load_values(path: Path) -> dict[str, Any]:
+    """Read a TOML file as it is.
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read or is no TOML.
+    """
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid TOML ({error})") from error
-    _override(values, overrides)
-    return from_mapping(config_type, values, where=str(path))
 
 
 def from_overrides(config_type: type[T], overrides: Sequence[str]) -> T:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import builtins
+import hashlib
 import json
 import re
 from importlib.util import find_spec
@@ -191,3 +192,47 @@ def test_the_songs_own_plan_is_never_written_over(song, option):
         run(song, fast=True, **{option: song.with_suffix(".json")})
     assert song.with_suffix(".json").read_text() == "{"
     song.with_suffix(".json").unlink()
+
+
+@pytest.fixture(scope="module")
+def recurrent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of styles with an LSTM of random weights, `other`."""
+    torch = pytest.importorskip("torch")
+    from songwright.engine.graph import build_graph
+    from songwright.model.config import LstmConfig
+    from songwright.model.network import SequenceNetwork
+    from songwright.tokens.streams import STREAMS
+    from songwright.training.export import graph_config
+    from songwright.training.networks import stream_sizes
+
+    stream = STREAMS["lead_sheet"]
+    torch.manual_seed(0)
+    network = SequenceNetwork(LstmConfig(dim=32, num_layers=1), stream_sizes(stream))
+    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
+    sizes = graph_config(network, num_channels=len(stream.channels.sizes))
+    metadata = {"fingerprint": stream.vocabulary.fingerprint, "stream": stream.name}
+    data = build_graph(weights, sizes, precision="int8", metadata=metadata).SerializeToString()
+    folder = tmp_path_factory.mktemp("styles") / "other"
+    folder.mkdir()
+    (folder / "lead_sheet.int8.onnx").write_bytes(data)
+    checksums = {"lead_sheet.int8.onnx": hashlib.sha256(data).hexdigest()}
+    (folder / "style.json").write_text(json.dumps({"description": "random", "sha256": checksums}))
+    return folder.parent
+
+
+def test_a_network_without_attention_is_explained_without_it(song, recurrent, tmp_path, capsys):
+    page, numbers = tmp_path / "page.html", tmp_path / "song.json"
+    run(song, weights=recurrent, style="other", out=page, json=numbers)
+    assert "other, int8" in page.read_text()
+    assert "attention heads" not in page.read_text()
+    found = json.loads(numbers.read_text())
+    assert found["heads"] == []
+    assert found["bits_per_note"] > 0
+    assert all(row["looked_at"] == "" for row in found["bars"])
+    assert len(found["notes"][0]["pitch"]["alternatives"]) > 1
+    assert capsys.readouterr().out
+
+
+def test_fast_explanations_need_attention(song, recurrent):
+    with pytest.raises(ConfigError, match="attention of a transformer, and other, int8 is of the family lstm"):
+        run(song, weights=recurrent, style="other", fast=True)

@@ -10,39 +10,20 @@ import torch
 
 from songwright.composition.weights import find_style
 from songwright.engine.attention import attend
-from songwright.engine.graph import Precision, build_graph
+from songwright.engine.builder import Precision
 from songwright.engine.session import Decoder
 from songwright.engine.weights_file import read_weights
 from songwright.errors import WeightsError
-from songwright.model.transformer import Transformer, TransformerConfig
 from songwright.tokens.streams import lead_sheet_sequence
-from songwright.training.export import graph_config
+from tests.model.networks import CHANNELS, CONTEXT, FAMILIES, HINTS, ROWS, VOCAB, random_network, write_graph
 from tests.music import make_song
 
-VOCAB, ROWS, CHANNELS, HINTS, CONTEXT, LENGTH = 61, 40, 5, 3, 32, 90
+LENGTH = 90
 SHIPPED = find_style("pop")
 
 
 def write_network(path: Path, precision: Precision, *, bare: bool = False) -> Path:
-    torch.manual_seed(5)
-    config = TransformerConfig(
-        vocab_size=VOCAB,
-        num_channel_rows=0 if bare else ROWS,
-        num_hints=0 if bare else HINTS,
-        dim=96,
-        num_layers=2,
-        num_heads=6,
-        num_kv_heads=2,
-        hidden_dim=80,
-        context_length=CONTEXT,
-    )
-    network = Transformer(config).eval()
-    for parameter in network.parameters():
-        torch.nn.init.normal_(parameter, std=0.2)
-    weights = {name: tensor.numpy() for name, tensor in network.state_dict().items()}
-    sizes = graph_config(network, num_channels=0 if bare else CHANNELS)
-    path.write_bytes(build_graph(weights, sizes, precision=precision).SerializeToString())
-    return path
+    return write_graph(random_network("transformer", bare=bare, std=0.2), path, precision)
 
 
 @pytest.fixture(scope="module")
@@ -227,3 +208,10 @@ def test_reading_attention_needs_neither_torch_nor_onnx(paths):
         "assert not {'torch', 'onnx', 'onnxruntime'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "transformer"])
+def test_networks_of_other_families_are_one_clear_sentence(family, tmp_path):
+    path = write_graph(random_network(family), tmp_path / "other.onnx", "int8")
+    with pytest.raises(WeightsError, match=f"family {family}, and attention can be shown of a transformer only"):
+        read_weights(path)

@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from songwright.corpus.pop909 import LabelledSong, load_songs
-from songwright.corpus.sources import find_files
 from songwright.errors import InputError
 from songwright.preparation.shards import SPLITS
 from songwright.preparation.songs import corpus_songs
-from tests.corpora import make
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_pop909, tmp_path_factory):
-    out = tmp_path_factory.mktemp("prepared") / "corpus"
-    make(find_files(tiny_pop909 / "POP909"), out)
-    return out
 
 
 def test_every_song_is_decoded_as_it_was_loaded(corpus, tiny_pop909):

@@ -53,6 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--precision", choices=("int8", "fp32"), default="int8", help="weights (default: int8, small and fast)"
     )
     parser.add_argument("--weights", type=Path, help="folder of your own styles, as songwright export writes them")
+    parser.add_argument("--network", type=Path, action="append", default=[], metavar="FILE",
+                        help="exported network of any family, such as lead_sheet.int8.onnx, "
+                             "in place of the style's")  # fmt: skip
     parser.add_argument("--soundfont", type=Path, help="SF2 or SF3 file to play with (default: the one that ships)")
 
 
@@ -63,6 +66,7 @@ class _Order:
     style: str
     precision: str
     weights: Path | None
+    networks: tuple[Path, ...]
     audio: str
     sheet: bool
     roll: bool
@@ -100,6 +104,7 @@ def run(arguments: argparse.Namespace) -> None:
         style=arguments.style,
         precision=arguments.precision,
         weights=arguments.weights,
+        networks=tuple(arguments.network),
         audio=arguments.audio,
         sheet=arguments.sheet,
         roll=arguments.roll,
@@ -213,7 +218,7 @@ def _write_song(
     from songwright.files.midi import write_midi
     from songwright.rendering.performance import perform
 
-    composer = Composer(order.style, precision=order.precision, weights=order.weights)
+    composer = Composer(order.style, precision=order.precision, weights=order.weights, networks=order.networks)
     composition = composer.compose(plan, progress=progress)
     song = composition.song
     score = perform(song, seed=plan.seed)

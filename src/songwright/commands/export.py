@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> None:
 
     try:
         from songwright.training.export import export_network, export_style
-        from songwright.training.trainer import load_network
+        from songwright.training.networks import load_network
     except ModuleNotFoundError as error:
         raise ConfigError(f"export needs {error.name}: pip install 'songwright[train]'") from error
     # All that can be wrong is found before anything is written.
@@ -33,13 +33,13 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"two checkpoints of the same kind ({streams[0]}): give one of each")
     written = [path for checkpoint in arguments.checkpoints for path in export_network(checkpoint, arguments.out)]
     weights = arguments.out / "lead_sheet.int8.onnx"
-    measured = _measure(arguments.corpus, weights) if weights.is_file() else {}
+    measured = measure_corpus(arguments.corpus, weights) if weights.is_file() else {}
     written += export_style(arguments.corpus, arguments.out, description=arguments.description, measured=measured)
     for path in written:
         print(f"{path}  {path.stat().st_size / 1e6:.1f} MB")
 
 
-def _measure(corpus: Path, weights: Path) -> dict[str, bytes]:
+def measure_corpus(corpus: Path, weights: Path) -> dict[str, bytes]:
     """Return the files of what `songwright evaluate` compares with; none, and a word, if the corpus is too small."""
     from tqdm import tqdm
 

@@ -5,7 +5,13 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from songwright.preparation.build import Engine
+    from songwright.preparation.settings import CorpusConfig
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,16 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Make the corpus; say what it holds and what was left out and why."""
-    from tqdm import tqdm
-
     from songwright.config import from_overrides, load_config
-    from songwright.corpus.sources import find_files
-    from songwright.errors import ConfigError, OutputError
-    from songwright.preparation.build import build, local_engine
-    from songwright.preparation.folder import is_corpus, read_before
+    from songwright.errors import ConfigError
     from songwright.preparation.settings import CorpusConfig
 
-    out: Path = arguments.out
     workers = arguments.workers if arguments.workers is not None else os.cpu_count() or 1
     if workers < 1:
         raise ConfigError(f"--workers must be at least 1, got {workers}")
@@ -46,19 +46,46 @@ def run(arguments: argparse.Namespace) -> None:
         config = load_config(CorpusConfig, arguments.config, overrides=arguments.overrides)
     else:
         config = from_overrides(CorpusConfig, arguments.overrides)
+
+    def engine() -> Engine:
+        from songwright.preparation.build import local_engine
+
+        if arguments.engine != "ray":
+            return local_engine(workers)
+        from songwright.preparation.cluster import ray_engine
+
+        return ray_engine(arguments.address, num_workers=arguments.workers)
+
+    manifest = prepare_corpus(
+        arguments.paths, arguments.out, config, engine=engine, labels=arguments.labels, afresh=arguments.force
+    )
+    summarise(manifest, arguments.out)
+
+
+def prepare_corpus(
+    paths: Sequence[Path],
+    out: Path,
+    config: CorpusConfig,
+    *,
+    engine: Callable[[], Engine],
+    labels: Path | None = None,
+    afresh: bool = False,
+) -> dict[str, object]:
+    """Make a corpus of collections, folders and files, with a progress bar; return its manifest."""
+    from tqdm import tqdm
+
+    from songwright.corpus.sources import find_files
+    from songwright.errors import OutputError
+    from songwright.preparation.build import build
+    from songwright.preparation.folder import is_corpus, read_before
+
     if out.exists() and not is_corpus(out):
         raise OutputError(f"{out} exists and is no corpus, so nothing is written there; choose another --out")
-    read_before(out, config, afresh=arguments.force)  # what is wrong with it is said before any work
-    files = [file for path in arguments.paths for file in find_files(path, labels=arguments.labels)]
+    read_before(out, config, afresh=afresh)  # what is wrong with it is said before any work
+    files = [file for path in paths for file in find_files(path, labels=labels)]
     versions = [file for file in files if file.is_version]
     if not config.versions:
         files = [file for file in files if not file.is_version]
-    if arguments.engine == "ray":
-        from songwright.preparation.cluster import ray_engine
-
-        engine = ray_engine(arguments.address, num_workers=arguments.workers)
-    else:
-        engine = local_engine(workers)
     try:
         with tqdm(total=len(files), desc="prepare", unit=" files", file=sys.stderr, leave=False, disable=None) as bar:
 
@@ -67,14 +94,13 @@ def run(arguments: argparse.Namespace) -> None:
                 bar.update(done - bar.n)
 
             manifest = build(
-                files, out, config, engine=engine, afresh=arguments.force,
-                progress=progress, notice=tqdm.write,
+                files, out, config, engine=engine(), afresh=afresh, progress=progress, notice=tqdm.write
             )  # fmt: skip
     except OSError as error:
         raise OutputError(f"{out}: cannot be written ({error.strerror or 'is the disk full?'})") from error
     if versions and not config.versions:
         print(f"{len(versions):,} other versions of songs were not read; --set versions=true trains on them too")
-    summarise(manifest, out)
+    return manifest
 
 
 def summarise(manifest: dict[str, object], out: Path) -> None:

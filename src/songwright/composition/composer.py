@@ -11,7 +11,7 @@ Batches of four would make a step 1.4 times as fast, but round differently; seve
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -22,8 +22,7 @@ from songwright.analysis.originality import Originality, OriginalityIndex
 from songwright.composition.decoding import SamplingConfig, SequenceState, Writer
 from songwright.composition.ending import MAX_ENDINGS, failed_ending
 from songwright.composition.plan import SongPlan
-from songwright.composition.weights import PRECISIONS, STREAMS, Style, find_style
-from songwright.engine.session import Decoder
+from songwright.composition.weights import PRECISIONS, STREAMS, Style, find_style, open_decoder, stream_of
 from songwright.errors import ConfigError, WeightsError
 from songwright.score.grid import GRID_NOTE_DTYPE, STEPS_PER_BAR
 from songwright.score.lead_sheet import LeadSheet
@@ -90,6 +89,8 @@ class Composer:
         Weights to use: small and fast, or exact.
     weights : Path, optional
         Folder of styles, in place of the one that ships.
+    networks : sequence of Path
+        Exported networks of any family, such as `lead_sheet.int8.onnx`, in place of the style's for the same stream.
 
     Raises
     ------
@@ -97,11 +98,19 @@ class Composer:
         If the style is unknown, or its weights or its originality index are missing, damaged or of another version.
     """
 
-    def __init__(self, style: str = "pop", *, precision: str = "int8", weights: Path | None = None) -> None:
+    def __init__(
+        self,
+        style: str = "pop",
+        *,
+        precision: str = "int8",
+        weights: Path | None = None,
+        networks: Sequence[Path] = (),
+    ) -> None:
         if precision not in PRECISIONS:
             raise ConfigError(f"unknown precision {precision!r}; known: {', '.join(PRECISIONS)}")
         self.style: Style = find_style(style, weights)
         self.precision = precision
+        self._given = {stream_of(path): path for path in networks}
         self._index = OriginalityIndex.load(self.style.originality_index)
         self.style.check(self.style.originality_index)
 
@@ -110,8 +119,11 @@ class Composer:
         """Sixteen hexadecimal digits of the weights in use."""
         digest = hashlib.sha256()
         for stream in STREAMS:
-            digest.update(self.style.weights(stream, self.precision).read_bytes())
+            digest.update(self._path(stream).read_bytes())
         return digest.hexdigest()[:16]
+
+    def _path(self, stream: str) -> Path:
+        return self._given.get(stream) or self.style.weights(stream, self.precision)
 
     def compose(self, plan: SongPlan, *, progress: Progress | None = None) -> Composition:
         """Return the song of a plan."""
@@ -166,11 +178,12 @@ class Composer:
         is_melody = stream == "lead_sheet"
         tokenizer = lead_sheet if is_melody else arrangement
         layout = LEAD_SHEET_CHANNELS if is_melody else ARRANGEMENT_CHANNELS
-        path = self.style.weights(stream, self.precision)
-        decoder = Decoder(path, max_length=room, expected_fingerprint=tokenizer.VOCABULARY.fingerprint)
-        if tuple(decoder.metadata.get("channel_sizes", ())) != layout.sizes:
+        path = self._path(stream)
+        decoder = open_decoder(path, max_length=room, expected_fingerprint=tokenizer.VOCABULARY.fingerprint)
+        if tuple(decoder.metadata.get("channel_sizes", layout.sizes)) != layout.sizes:
             raise WeightsError(f"{path}: trained with other side channels; train again or use this version's weights")
-        self.style.check(path)
+        if stream not in self._given:
+            self.style.check(path)
         return Writer(
             decoder,
             new_state,

@@ -11,10 +11,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from songwright.engine.sampling import epsilon, sample
-from songwright.engine.session import Decoder
+from songwright.engine.sampling import Logits, epsilon, sample
 from songwright.tokens.channels import ChannelLayout
 from songwright.tokens.vocabulary import Vocabulary
 
@@ -40,6 +39,18 @@ class SequenceState(Protocol):
 
     def advance(self, token: int) -> None:
         """Take the next token."""
+        ...
+
+
+class StepDecoder(Protocol):
+    """What writing needs of a network."""
+
+    def step(self, tokens: ArrayLike, channels: ArrayLike | None = None, hints: ArrayLike | None = None) -> Logits:
+        """Feed one token; return the logits of the next, shape (1, vocab)."""
+        ...
+
+    def rewind(self, lengths: int) -> None:
+        """Go back to where so many tokens had been fed."""
         ...
 
 
@@ -74,8 +85,8 @@ class Writer:
 
     Parameters
     ----------
-    decoder : Decoder
-        Of batch size 1, at position 0.
+    decoder : StepDecoder
+        Of batch size 1, at position 0: `engine.session.Decoder` or `engine.ngram.NgramDecoder`.
     new_state : callable
         Returns a grammar state at the start of the song.
     rng : numpy.random.Generator
@@ -93,7 +104,7 @@ class Writer:
 
     def __init__(
         self,
-        decoder: Decoder,
+        decoder: StepDecoder,
         new_state: Callable[[], SequenceState],
         rng: np.random.Generator,
         *,

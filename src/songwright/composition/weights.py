@@ -1,4 +1,4 @@
-"""The trained weights that ship with the package, by style."""
+"""The trained weights that ship with the package, by style, and weights of one's own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from songwright.engine.ngram import NgramDecoder
+from songwright.engine.session import Decoder
 from songwright.errors import ConfigError, WeightsError
 
 PRECISIONS = ("int8", "fp32")
@@ -102,3 +104,32 @@ def find_style(name: str, root: Path | None = None) -> Style:
         if style.name == name:
             return style
     raise ConfigError(f"unknown style {name!r}; known: {', '.join(style.name for style in styles)}")
+
+
+def stream_of(path: Path) -> str:
+    """Return the stream that an exported network writes, which its name says.
+
+    Raises
+    ------
+    ConfigError
+        If the name says none.
+    """
+    stream = path.name.split(".")[0]
+    if stream not in STREAMS:
+        raise ConfigError(
+            f"{path}: an exported network is named after its stream ({' or '.join(STREAMS)}), "
+            "as songwright export writes"
+        )
+    return stream
+
+
+def open_decoder(path: Path, *, max_length: int, expected_fingerprint: str) -> Decoder | NgramDecoder:
+    """Open an exported network, or an n-gram model, for one sequence.
+
+    Raises
+    ------
+    WeightsError
+        If the file is missing or damaged, or belongs to another vocabulary.
+    """
+    kind = NgramDecoder if path.suffix == ".npz" else Decoder
+    return kind(path, max_length=max_length, expected_fingerprint=expected_fingerprint)

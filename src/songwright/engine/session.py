@@ -1,13 +1,17 @@
 """Decoding with ONNX Runtime: token ids in, logits out, one step or a whole prompt at a time.
 
-Knows graphs made by `engine.graph` and ids; nothing of tokens' meaning, nor of PyTorch.
+Knows graphs made by `engine.graph` and ids; nothing of tokens' meaning, nor of PyTorch. Of the families it knows what a
+graph says of itself: which states there are, and whether they are caches (with an axis `window`).
 
 The network was trained on windows of `context_length` tokens that start at position 0, and songs are longer. A token
 at index n is therefore read in the window that starts at max(0, (n // half - 1) * half), where half is half the
 context length: from token `half` on it sees at least `half` and at most `context_length - 1` earlier ones, as on the
 windows with which the trainer validates. When a window is full, its second half is read again as the first half of the
-next. The window of a token depends on its index only, so logits after `rewind` are those of a fresh decoder fed with
-the same tokens, within rounding.
+next, from a state of zeros. The window of a token depends on its index only, so logits after `rewind` are those of a
+fresh decoder fed with the same tokens, within rounding.
+
+A cache keeps what was read at each position, so going back in it is free. Other states (of recurrent cells, of
+convolutions) know the present only: after going back, a sequence is read again from the start of its window.
 """
 
 from __future__ import annotations
@@ -15,25 +19,28 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from songwright.engine.graph import METADATA_KEY, GraphConfig
+from songwright.engine.config import METADATA_KEY, GraphConfig
+from songwright.engine.sequences import Logits, SequenceDecoder
 from songwright.errors import WeightsError
 
 if TYPE_CHECKING:
     import onnxruntime as ort
 
-Logits = NDArray[np.float32]
+States = dict[str, NDArray[np.float32]]
+"""What the network remembers, by name; the first axis is the batch."""
+
+_UNREAD = -1  # where a window starts whose state is not there
 
 
-class Decoder:
+class Decoder(SequenceDecoder):
     """A network with the state of `batch_size` sequences.
-
-    Sequences keep positions of their own, but step together; a finished one may be fed any valid token.
 
     Parameters
     ----------
@@ -71,8 +78,7 @@ class Decoder:
         num_threads: int = 1,
         expected_fingerprint: str | None = None,
     ) -> None:
-        if batch_size < 1 or max_length < 1:
-            raise ValueError(f"batch_size and max_length must be at least 1, got {batch_size} and {max_length}")
+        super().__init__(batch_size=batch_size, max_length=max_length)
         self._session, self.metadata, self.config, self.weights_fingerprint = _load(Path(path), num_threads)
         found = self.metadata.get("fingerprint")
         if expected_fingerprint is not None and found != expected_fingerprint:
@@ -81,23 +87,26 @@ class Decoder:
                 "use the weights of this version or train again"
             )
         config = self.config
-        self.batch_size, self.max_length = batch_size, max_length
-        self._half = max(config.context_length // 2, 1)
+        self._half = config.half_window
         window = 2 * self._half
-        # What was fed, to be read again when a window moves.
-        self._tokens = np.zeros((batch_size, max_length), dtype=np.int64)
+        # What was fed besides tokens, to be read again when a window moves.
         self._channels = np.zeros((batch_size, max_length, config.num_channels), dtype=np.int64)
         self._hints = np.zeros((batch_size, max_length, config.num_hints), dtype=np.int64)
-        self._positions = np.zeros(batch_size, dtype=np.int64)
-        self._starts = np.zeros(batch_size, dtype=np.int64)  # first token of the window in each cache
+        self._starts = np.zeros(batch_size, dtype=np.int64)  # first token of the window in each state
         self._rows = np.arange(batch_size)
 
-        cache = (batch_size, config.num_kv_heads, window, config.head_dim)
-        names = [f"{name}_{layer}" for layer in range(config.num_layers) for name in ("key", "value")]
-        self._caches = {name: np.zeros(cache, dtype=np.float32) for name in names}
-        frequency = config.rotary_base ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
-        angle = np.arange(window)[:, None] * frequency
-        self._rotary = {"cos": np.cos(angle).astype(np.float32), "sin": np.sin(angle).astype(np.float32)}
+        inputs = {value.name: value.shape for value in self._session.get_inputs()}
+        shapes = {name.removeprefix("past_"): shape[1:] for name, shape in inputs.items() if name.startswith("past_")}
+        # Keys and values are written in place. Where a state is written anew, two turns read and write in turn.
+        self._caches = _zeros({name: shape for name, shape in shapes.items() if "window" in shape}, batch_size, window)
+        other = {name: shape for name, shape in shapes.items() if name not in self._caches}
+        self._turns = [_zeros(other, batch_size, window) for _ in range(2)]
+        self._turn = 0  # whose states the next step reads
+        self._rotary: dict[str, NDArray[np.float32]] = {}
+        if self._caches:
+            frequency = config.rotary_base ** (-np.arange(0, config.head_dim, 2) / config.head_dim)
+            angle = np.arange(window)[:, None] * frequency
+            self._rotary = {"cos": np.cos(angle).astype(np.float32), "sin": np.sin(angle).astype(np.float32)}
 
         # The memory that every step reads and writes, bound once.
         self._step_tokens = np.zeros((batch_size, 1), dtype=np.int64)
@@ -106,20 +115,16 @@ class Decoder:
         self._seqlens = np.zeros(batch_size, dtype=np.int32)
         self._total = np.zeros((), dtype=np.int32)
         self._logits = np.zeros((batch_size, 1, config.vocab_size), dtype=np.float32)
-        self._step_binding = self._bind(
-            self._step_tokens,
-            self._step_channels,
-            self._step_hints,
-            self._seqlens,
-            self._total,
-            self._caches,
-            self._logits,
-        )
-
-    @property
-    def positions(self) -> NDArray[np.int64]:
-        """Tokens fed to each sequence, shape (batch,)."""
-        return self._positions.copy()
+        self._step_bindings = [
+            self._bind(
+                (self._step_tokens, self._step_channels, self._step_hints),
+                (self._seqlens, self._total),
+                self._caches | self._turns[turn],
+                self._caches | self._turns[1 - turn],
+                self._logits,
+            )
+            for turn in range(2)
+        ]
 
     def step(self, tokens: ArrayLike, channels: ArrayLike | None = None, hints: ArrayLike | None = None) -> Logits:
         """Feed one token to each sequence and return the logits of the next.
@@ -158,7 +163,8 @@ class Decoder:
                 self._read(row, int(starts[row]), int(positions[row]))
         np.subtract(positions, self._starts, out=self._seqlens, casting="unsafe")
         self._total[...] = self._seqlens.max() + 1
-        self._session.run_with_iobinding(self._step_binding)
+        self._session.run_with_iobinding(self._step_bindings[self._turn])
+        self._turn = 1 - self._turn
         positions += 1
         return self._logits[:, 0]
 
@@ -202,75 +208,73 @@ class Decoder:
         return result
 
     def rewind(self, lengths: int | ArrayLike) -> None:
-        """Go back to where each sequence had as many tokens as given (one number for all, or one for each).
-
-        Raises
-        ------
-        ValueError
-            If a sequence has fewer tokens.
-        """
-        wanted = np.broadcast_to(np.asarray(lengths, dtype=np.int64), self._positions.shape)
-        if (wanted < 0).any() or (wanted > self._positions).any():
-            raise ValueError(f"cannot rewind to {lengths}: the sequences have {self._positions.tolist()} tokens")
-        self._positions[:] = wanted
-
-    def reset(self) -> None:
-        """Forget everything that was fed."""
-        self.rewind(0)
+        """Go back, as every decoder does; a state that knows the present only is read again."""
+        before = self.positions
+        super().rewind(lengths)
+        if self._turns[0]:
+            self._starts[self._positions < before] = _UNREAD
 
     def _require(self, time: int, channels: object, hints: object) -> None:
         if (self.config.num_channels and channels is None) or (self.config.num_hints and hints is None):
             raise ValueError("this network reads channels and hints at every step")
-        if int(self._positions.max()) + time > self.max_length:
-            raise ValueError(f"a sequence cannot exceed max_length, {self.max_length} tokens")
+        self._require_room(time)
 
     def _read(self, row: int, start: int, stop: int) -> Logits:
-        """Fill one sequence's cache with the window [start, stop); return the logits, shape (stop - start, vocab)."""
+        """Bring one sequence's state from the start of a window to `stop`; return logits, (stop - start, vocab)."""
         self._starts[row] = start
+        after = {name: state[row : row + 1] for name, state in self._turns[self._turn].items()}
         time = stop - start
-        # A binding holds addresses only: these arrays must live until it has run.
         logits = np.empty((1, time, self.config.vocab_size), dtype=np.float32)
+        if not time:
+            for state in after.values():
+                state[...] = 0
+            return logits[0]
+        # A binding holds addresses only: these arrays must live until it has run.
+        before = {name: np.zeros_like(state) for name, state in after.items()}
         seqlens, total = np.array([time - 1], dtype=np.int32), np.array(time, dtype=np.int32)
-        binding = self._bind(
-            self._tokens[row : row + 1, start:stop],
-            self._channels[row : row + 1, start:stop],
-            self._hints[row : row + 1, start:stop],
-            seqlens,
-            total,
-            {name: cache[row : row + 1] for name, cache in self._caches.items()},
-            logits,
+        caches = {name: cache[row : row + 1] for name, cache in self._caches.items()}
+        tokens, channels, hints = (
+            array[row : row + 1, start:stop] for array in (self._tokens, self._channels, self._hints)
         )
-        if time:
-            self._session.run_with_iobinding(binding)
+        binding = self._bind((tokens, channels, hints), (seqlens, total), caches | before, caches | after, logits)
+        self._session.run_with_iobinding(binding)
         return logits[0]
 
     def _bind(
         self,
-        tokens: NDArray[np.int64],
-        channels: NDArray[np.int64],
-        hints: NDArray[np.int64],
-        seqlens: NDArray[np.int32],
-        total: NDArray[np.int32],
-        caches: dict[str, NDArray[np.float32]],
+        fed: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
+        lengths: tuple[NDArray[np.int32], NDArray[np.int32]],
+        past: States,
+        present: States,
         logits: Logits,
     ) -> ort.IOBinding:
         """Let ONNX Runtime read from and write to arrays in place."""
         import onnxruntime as ort
 
         binding = self._session.io_binding()
-        inputs = {"tokens": tokens, "seqlens_k": seqlens, "total_sequence_length": total, **self._rotary}
+        tokens, channels, hints = fed
+        inputs: dict[str, NDArray[Any]] = {"tokens": tokens}
+        if self._caches:
+            inputs |= {"seqlens_k": lengths[0], "total_sequence_length": lengths[1], **self._rotary}
         if self.config.num_channels:
             inputs["channels"] = channels
         if self.config.num_hints:
             inputs["hints"] = hints
+        inputs |= {f"past_{name}": array for name, array in past.items()}
+        outputs = {"logits": logits} | {f"present_{name}": array for name, array in present.items()}
         for name, array in inputs.items():
             binding.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
-        binding.bind_ortvalue_output("logits", ort.OrtValue.ortvalue_from_numpy(logits))
-        for name, array in caches.items():
-            value = ort.OrtValue.ortvalue_from_numpy(array)
-            binding.bind_ortvalue_input(f"past_{name}", value)
-            binding.bind_ortvalue_output(f"present_{name}", value)
+        for name, array in outputs.items():
+            binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
         return binding
+
+
+def _zeros(shapes: Mapping[str, Sequence[int | str]], batch_size: int, window: int) -> States:
+    """Return states of the given shapes after the batch; the only axis with a name is `window`."""
+    return {
+        name: np.zeros((batch_size, *(window if isinstance(axis, str) else axis for axis in shape)), dtype=np.float32)
+        for name, shape in shapes.items()
+    }
 
 
 def _load(path: Path, num_threads: int) -> tuple[ort.InferenceSession, dict[str, Any], GraphConfig, str]:

@@ -1,4 +1,4 @@
-"""The weights in a graph of `engine.graph`, read without ONNX.
+"""The weights of a Transformer in a graph of `engine.graph`, read without ONNX.
 
 Knows the file format only: a strict reader of the few protobuf fields [1]_ that `engine.graph` writes (initialisers
 with raw data, and the metadata). What it does not expect is a damaged file. Running the network is left to
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from songwright.engine.graph import METADATA_KEY, GraphConfig
+from songwright.engine.config import METADATA_KEY, GraphConfig
 from songwright.errors import WeightsError
 
 # Field numbers of the messages ModelProto, StringStringEntryProto, GraphProto and TensorProto.
@@ -54,7 +54,7 @@ class StoredWeights:
 
 
 def read_weights(path: str | os.PathLike[str]) -> StoredWeights:
-    """Return the weights of a graph written by `training.export`, in either precision.
+    """Return the weights of a Transformer written by `training.export`, in either precision.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def read_weights(path: str | os.PathLike[str]) -> StoredWeights:
     Raises
     ------
     WeightsError
-        If the file is missing, damaged, or not one of ours.
+        If the file is missing, damaged, not one of ours, or holds a network of another family.
     """
     try:
         data = Path(path).read_bytes()
@@ -76,14 +76,14 @@ def read_weights(path: str | os.PathLike[str]) -> StoredWeights:
             f"{path}: no weights can be read here ({error.strerror}); install the package again"
         ) from None
     try:
-        return _decode(memoryview(data))
+        return _decode(memoryview(data), path)
     except (ValueError, KeyError, TypeError, IndexError, ArithmeticError) as error:
         raise WeightsError(
             f"{path}: these weights are damaged or not songwright's; install or export them again"
         ) from error
 
 
-def _decode(data: memoryview) -> StoredWeights:
+def _decode(data: memoryview, path: str | os.PathLike[str]) -> StoredWeights:
     """Return the weights of a ModelProto; raise ValueError, KeyError, TypeError or the like where it is damaged."""
     stored: dict[str, NDArray[Any]] = {}
     properties: dict[str, str] = {}
@@ -95,6 +95,10 @@ def _decode(data: memoryview) -> StoredWeights:
             properties[entry[_ENTRY_KEY]] = entry[_ENTRY_VALUE]
     metadata: dict[str, Any] = json.loads(properties[METADATA_KEY])
     config = GraphConfig(**metadata["config"])
+    if config.family != "transformer":
+        raise WeightsError(
+            f"{path}: holds a network of the family {config.family}, and attention can be shown of a transformer only"
+        )
     _check_sizes(config)
     names = {name: shape for name, shape in _shapes(config, stored).items() if prod(shape)}
     return StoredWeights(config, metadata, {name: _widened(stored, name, shape) for name, shape in names.items()})
@@ -103,6 +107,8 @@ def _decode(data: memoryview) -> StoredWeights:
 def _check_sizes(config: GraphConfig) -> None:
     """Raise ValueError if the sizes are those of no network."""
     for field in fields(config):
+        if field.name in ("family", "kernel_size", "dilations"):
+            continue
         value, least = getattr(config, field.name), 0 if field.name in ("num_channels", "num_hints") else 1
         if field.name in ("norm_epsilon", "rotary_base"):
             value, least = float(value), 0

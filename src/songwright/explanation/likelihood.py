@@ -105,6 +105,11 @@ class ShippedNetwork:
         """Sixteen hexadecimal digits that change with any byte of the weights."""
         return self._decoder.weights_fingerprint
 
+    @property
+    def family(self) -> str:
+        """What kind of network it is, such as `transformer`."""
+        return self._decoder.config.family
+
     def log_probabilities(
         self, tokens: NDArray[np.integer], channels: NDArray[np.integer], hints: NDArray[np.integer]
     ) -> NDArray[np.float32]:

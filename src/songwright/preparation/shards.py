@@ -20,6 +20,7 @@ Which sequences are for training is in the index alone, so a corpus grows by fur
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
@@ -90,6 +91,8 @@ class Shard:
     Attributes
     ----------
     index : ndarray of INDEX_DTYPE, shape (num_sequences,)
+    folders : sequence of Path
+        The batches that `index` counts, named after their contents.
     lengths : ndarray of int64, shape (num_sequences,)
         Tokens in each.
     """
@@ -97,14 +100,29 @@ class Shard:
     def __init__(
         self, corpus: Path, stream: Stream, split: str, folders: Sequence[Path], index: NDArray[np.void]
     ) -> None:
+        self._corpus, self._split = corpus, split
         self._where = f"{corpus}: shard {stream.name}/{split}"
-        self._stream, self._folders = stream, folders
+        self._stream, self.folders = stream, folders
         self._open: OrderedDict[int, tuple[NDArray[np.int16] | None, ...]] = OrderedDict()
         self.index = index
         self.lengths: NDArray[np.int64] = index["end"] - index["start"]
 
     def __len__(self) -> int:
         return len(self.index)
+
+    def select(self, kept: NDArray[np.bool_]) -> Shard:
+        """Return the sequences where `kept`, shape (num_sequences,), is true."""
+        return Shard(self._corpus, self._stream, self._split, self.folders, self.index[kept])
+
+    def join(self, other: Shard) -> Shard:
+        """Return these sequences and then those of another split of the same stream."""
+        index = np.concatenate([self.index, other.index])
+        return Shard(self._corpus, self._stream, self._split, self.folders, index)
+
+    @property
+    def pieces(self) -> NDArray[np.int64]:
+        """A number for each sequence that is the same for all sequences of one piece, shape (num_sequences,)."""
+        return self.index["batch"].astype(np.int64) << 32 | self.index["row"]
 
     @property
     def num_tokens(self) -> int:
@@ -146,7 +164,7 @@ class Shard:
         if number in self._open:
             self._open.move_to_end(number)
             return self._open[number]
-        stream, folder = self._stream, self._folders[number]
+        stream, folder = self._stream, self.folders[number]
         wanted = [("tokens", True), ("channels", bool(stream.channels.sizes)), ("hints", bool(stream.num_hints))]
         try:
             arrays = tuple(
@@ -192,3 +210,12 @@ def open_shard(corpus: Path, stream: str, split: str, *, sources: Collection[str
         kept &= np.isin(index["source"], [names.index(name) for name in sources])
     folders = [corpus / "batches" / name for name in manifest["batches"]]
     return Shard(corpus, STREAMS[stream], split, folders, index[kept])
+
+
+def data_fingerprint(*shards: Shard) -> str:
+    """Return sixteen hexadecimal digits that change with any sequence of some shards, their order and their lengths."""
+    digest = hashlib.sha256()
+    for shard in shards:
+        digest.update(shard.index.tobytes())
+        digest.update("\n".join(folder.name for folder in shard.folders).encode())
+    return digest.hexdigest()[:16]

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from songwright.corpus.piece import MAX_BARS, Piece, lead_song
-from songwright.errors import InputError
+from songwright.errors import ConfigError, InputError
 from songwright.evaluation.norms import MIN_REAL_SONGS
 from songwright.evaluation.reading import JudgedSong
 from songwright.explanation.alternatives import NoteAlternatives, note_alternatives
@@ -70,8 +70,8 @@ class Explanation:
     surprise : Surprise
     notes : tuple of NoteAlternatives
         Of every melody note, in order.
-    attention : SongAttention
-        Where every bar looked, and what came through the copy gates.
+    attention : SongAttention or None
+        Where every bar looked, and what came through the copy gates; None where the network is no Transformer.
     matrix : ndarray, shape (num_bars, num_bars)
         What each bar (row) takes from each earlier one (column), nats a note: by silencing how far its notes lose in
         log-probability without the earlier bar, by attention `SongAttention.looked_at`.
@@ -92,7 +92,7 @@ class Explanation:
     reading: Reading
     surprise: Surprise
     notes: tuple[NoteAlternatives, ...]
-    attention: SongAttention
+    attention: SongAttention | None
     matrix: NDArray[np.float64]
     sources: tuple[BarSources, ...]
     method: Method
@@ -167,15 +167,23 @@ def explain(
     ------
     InputError
         If the song has no such bar, no chords, or notes that a lead sheet cannot have.
+    ConfigError
+        If attention is to be the method, and the network is no Transformer.
     """
     num_bars = song.lead_sheet.num_bars
     if bar is not None and not 0 <= bar < num_bars:
         raise InputError(f"there is no bar {bar + 1} among the {num_bars} bars that are explained")
+    has_attention = network.family == "transformer"
+    if method == "attention" and not has_attention:
+        raise ConfigError(
+            f"--fast reads the attention of a transformer, and {network_name} is of the family {network.family}: "
+            "leave it out"
+        )
     reading = read(song, network)
-    attention = song_attention(song, lead_sheet_weights(path=network.path))
+    attention = song_attention(song, lead_sheet_weights(path=network.path)) if has_attention else None
     matrix = np.zeros((num_bars, num_bars))
     sources = [BarSources(number + 1, (), "") for number in range(num_bars)]
-    if method == "attention":
+    if method == "attention" and attention is not None:
         matrix = attention.looked_at
         sources = [_looked_at(attention, number) for number in range(num_bars)]
     else:
@@ -296,7 +304,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
     ]
     for row, found in zip(bars, explanation.sources, strict=False):
         row["takes_from"] = found.text
-        row["looked_at"] = explanation.attention.bar(found.bar - 1).text
+        row["looked_at"] = "" if explanation.attention is None else explanation.attention.bar(found.bar - 1).text
         row["sources"] = [
             {"bar": one.bar, "nats_per_note": _rounded(one.nats_per_note), "place": one.place, "relation": one.relation}
             for one in found.sources
@@ -344,7 +352,7 @@ def as_json(explanation: Explanation) -> dict[str, Any]:
                 "name": head.name,
                 "shares": {k: _rounded(v) for k, v in head.shares.items()},
             }
-            for head in explanation.attention.heads
+            for head in (() if explanation.attention is None else explanation.attention.heads)
         ],
     }
 

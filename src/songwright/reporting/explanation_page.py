@@ -218,7 +218,8 @@ def _bar(explanation: Explanation, bar: int) -> str:
             f'<span class="soft">{escape(strength_words(explanation, bar, place))}</span></li>'
         )
     taken = f"<ul>{''.join(words)}</ul>" if words else ""
-    looked = explanation.attention.bar(bar).text if explanation.method == "silencing" and value is not None else ""
+    attention = explanation.attention if explanation.method == "silencing" and value is not None else None
+    looked = "" if attention is None else attention.bar(bar).text
     notes = explanation.notes_of_bar(bar)
     return (
         f'<article class="bar-part" id="bar-{bar + 1}">'
@@ -296,7 +297,7 @@ def _sources(explanation: Explanation) -> str:
 
 
 def _heads(explanation: Explanation) -> str:
-    heads = explanation.attention.heads
+    heads = () if explanation.attention is None else explanation.attention.heads
     if not heads:
         return ""
     counts = Counter(head.name for head in heads)

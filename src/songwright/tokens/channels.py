@@ -38,7 +38,7 @@ class ChannelLayout:
     @property
     def offsets(self) -> tuple[int, ...]:
         """Row of the common table where each channel starts."""
-        return tuple(accumulate(self.sizes[:-1], initial=0))
+        return tuple(accumulate(self.sizes, initial=0))[:-1]
 
     @property
     def num_rows(self) -> int:

@@ -13,12 +13,11 @@ from songwright.corpus.augmentation import AugmentationConfig, augment
 from songwright.preparation.shards import Shard
 from songwright.tokens import score as score_tokens
 from songwright.tokens.streams import Sequence3, score_sequence
+from songwright.training.losses import IGNORED
 
 Batch = tuple[Tensor, Tensor, Tensor, Tensor]
 """tokens (batch, time), channels (batch, time, num_channels), hints (batch, time, num_hints), targets (batch, time);
 targets are -100 where there is nothing to predict."""
-
-IGNORED = -100
 
 Change = Callable[[Sequence3, np.random.Generator], Sequence3]
 

@@ -5,7 +5,6 @@ Knows checkpoints and where their figures lie; leaves the graph itself to `engin
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 from collections.abc import Mapping
@@ -13,46 +12,60 @@ from pathlib import Path
 from typing import Any
 
 import songwright
-from songwright.engine.graph import GraphConfig, Precision, build_graph
-from songwright.errors import InputError, OutputError
-from songwright.files.writing import write_whole
-from songwright.model.transformer import NORM_EPSILON, ROTARY_BASE, Transformer
+from songwright.engine.builder import Precision
+from songwright.engine.config import GraphConfig
+from songwright.engine.graph import build_graph
+from songwright.errors import InputError
+from songwright.files.writing import make_folder, write_whole
+from songwright.model.config import ConvolutionConfig, HybridConfig, TransformerConfig
+from songwright.model.layers import NORM_EPSILON, ROTARY_BASE
+from songwright.model.network import SequenceNetwork
 from songwright.preparation.shards import read_manifest
 from songwright.tokens.streams import STREAMS
-from songwright.training.trainer import load_checkpoint, load_network
+from songwright.training.checkpoints import read_checkpoint
+from songwright.training.graphs import require_onnx
+from songwright.training.logs import figures_at
+from songwright.training.networks import load_network
 
 PRECISIONS: tuple[Precision, ...] = ("fp32", "int8")
 
 
-def graph_config(network: Transformer, *, num_channels: int) -> GraphConfig:
+def graph_config(network: SequenceNetwork, *, num_channels: int) -> GraphConfig:
     """Return a network's sizes as the engine describes them.
 
     Parameters
     ----------
-    network : Transformer
+    network : SequenceNetwork
     num_channels : int
-        Rows of the channel table that are summed at each step.
+        Rows of the channel table that are summed at each step; 0 for a network without channels.
     """
-    config = network.config
+    config, sizes = network.config, network.sizes
+    of_family: dict[str, Any] = {}
+    if isinstance(config, TransformerConfig):  # a hybrid is one too
+        of_family |= {"num_heads": config.num_heads, "num_kv_heads": config.num_kv_heads, "rotary_base": ROTARY_BASE}
+    if isinstance(config, HybridConfig | ConvolutionConfig):
+        of_family["kernel_size"] = config.kernel_size
+    if isinstance(config, ConvolutionConfig):
+        of_family["dilations"] = config.dilations
     return GraphConfig(
-        vocab_size=config.vocab_size,
-        num_channels=num_channels,
-        num_hints=config.num_hints,
+        family=config.family,
+        vocab_size=sizes.vocab_size,
+        num_channels=num_channels if sizes.num_channel_rows else 0,
+        num_hints=sizes.num_hints,
         dim=config.dim,
         num_layers=config.num_layers,
-        num_heads=config.num_heads,
-        num_kv_heads=config.num_kv_heads,
         context_length=config.context_length,
         norm_epsilon=NORM_EPSILON,
-        rotary_base=ROTARY_BASE,
+        **of_family,
     )
 
 
 def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precision, ...] = PRECISIONS) -> list[Path]:
     """Write a checkpoint's averaged network as `STREAM.fp32.onnx` and `STREAM.int8.onnx`.
 
-    Each file carries the stream, the vocabulary's fingerprint, the channel layout, the sizes, the training step and
-    its validation figures (the checkpoint's row of `log.csv` beside it), and this package's version.
+    Networks of any family. Each file carries the stream, the vocabulary's fingerprint, the channel layout, the family
+    and its sizes, the training step and its validation figures (the checkpoint's row of `log.csv` beside it), and this
+    package's version.
 
     Parameters
     ----------
@@ -72,32 +85,28 @@ def export_network(checkpoint: Path, out_dir: Path, *, precisions: tuple[Precisi
     ------
     InputError
         If the checkpoint is missing or damaged, or was trained with another vocabulary.
+    ConfigError
+        If its network reads no tokens in sequence.
     OutputError
         If a file cannot be written, or the package `onnx` is not installed.
     """
     network, config = load_network(checkpoint)
     stream = STREAMS[config.stream]
-    step = int(load_checkpoint(checkpoint, stream=stream).get("step", 0))
-    try:
-        import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise OutputError("Exporting needs the package onnx: pip install 'songwright[train]'.") from error
+    step = int(read_checkpoint(checkpoint).get("step", 0))
+    require_onnx()
     metadata: dict[str, Any] = {
         "stream": stream.name,
         "fingerprint": stream.vocabulary.fingerprint,
         "channel_names": stream.channels.names,
         "channel_sizes": stream.channels.sizes,
         "step": step,
-        "figures": _figures(checkpoint.with_name("log.csv"), step),
+        "figures": figures_at(checkpoint.with_name("log.csv"), step),
         "parameters": network.num_parameters,
         "version": songwright.__version__,
     }
     weights = {name: tensor.float().numpy() for name, tensor in network.state_dict().items()}
     sizes = graph_config(network, num_channels=len(stream.channels.sizes))
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out_dir} cannot be made ({error.strerror}): choose a folder you can write in.") from None
+    make_folder(out_dir)
     written: list[Path] = []
     for precision in precisions:
         path = out_dir / f"{stream.name}.{precision}.onnx"
@@ -156,17 +165,3 @@ def export_style(
     values = {"description": text, "sha256": checksums}
     write_whole(out_dir / "style.json", json.dumps(values, indent=1).encode() + b"\n")
     return [*(out_dir / name for name in further), out_dir / "style.json"]
-
-
-def _figures(log: Path, step: int) -> dict[str, float]:
-    """Return the validation figures of a step, none where the log has no such row."""
-    try:
-        with log.open(newline="") as file:
-            rows = [row for row in csv.DictReader(file) if row.get("step") == str(step)]
-        return {name: float(value) for name, value in rows[-1].items() if name != "step"} if rows else {}
-    except FileNotFoundError:
-        return {}
-    except (OSError, TypeError, ValueError, csv.Error) as error:
-        raise InputError(
-            f"{log}: not a readable training log ({error}); move it away to export without figures"
-        ) from None

@@ -1,11 +1,15 @@
-"""The training loop: optimizer, schedule, averaged weights, checkpoints."""
+"""The training loop: schedule, averaged weights, checkpoints, one process or many. What is learned is a `Task`.
+
+A step is: draw a batch (every process the same), each process reads its share in parts and adds up the gradient of the
+summed loss, gradients are exchanged, and their sum is divided by the number of targets in the whole batch. So the loss
+of a step does not depend on how many processes and parts it was spread over.
+"""
 
 from __future__ import annotations
 
-import csv
-import os
+import copy
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -13,68 +17,27 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from torch import Tensor
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
-from songwright.config import from_mapping
-from songwright.errors import InputError, OutputError, TrainingError
-from songwright.model.transformer import Transformer, TransformerConfig
-from songwright.preparation.shards import open_shard
-from songwright.tokens.channels import NUM_REFERENCES
-from songwright.tokens.streams import STREAMS, Stream
-from songwright.training.batches import IGNORED, WindowSampler, augmented, evaluation_batches
+from songwright.errors import InputError, TrainingError
+from songwright.training.checkpoints import read_checkpoint, write_checkpoint
 from songwright.training.config import TrainingConfig
-from songwright.training.validation import validate
+from songwright.training.interruption import StopRequest
+from songwright.training.logs import STEPS, VALIDATIONS, RunLog
+from songwright.training.optimizers import learning_rate_factor, make_optimizers
+from songwright.training.processes import Processes, join_processes, shard, spread, without_exchange
+from songwright.training.task import Task
+from songwright.training.tasks import make_task
 
-
-def build_network(config: TrainingConfig) -> Transformer:
-    """Return the network of a run, with fresh weights."""
-    stream = STREAMS[config.stream]
-    return Transformer(
-        TransformerConfig(
-            vocab_size=len(stream.vocabulary),
-            num_channel_rows=stream.channels.num_rows,
-            num_hints=stream.num_hints,
-            **asdict(config.network),
-        )
-    )
-
-
-def make_optimizers(network: Transformer, config: TrainingConfig) -> list[torch.optim.Optimizer]:
-    """Return Muon [1]_ for the matrices of the blocks and AdamW for embeddings, norms and the copy gate.
-
-    References
-    ----------
-    .. [1] Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024; learning rate scaled to
-       AdamW's as in Liu et al., "Muon is Scalable for LLM Training", arXiv:2502.16982, 2025.
-    """
-    options = config.optimizer
-    matrices = [parameter for parameter in network.blocks.parameters() if parameter.ndim == 2]
-    chosen = {id(parameter) for parameter in matrices}
-    others = [parameter for parameter in network.parameters() if id(parameter) not in chosen]
-    return [
-        torch.optim.Muon(
-            matrices,
-            lr=options.learning_rate,
-            weight_decay=options.weight_decay,
-            momentum=0.95,
-            adjust_lr_fn="match_rms_adamw",
-        ),
-        torch.optim.AdamW(others, lr=options.learning_rate, betas=(0.9, 0.98), weight_decay=0.0),
-    ]
-
-
-def learning_rate_factor(step: int, done: float, config: TrainingConfig) -> float:
-    """Return the share of the peak learning rate: linear warm-up over steps, linear decay to zero over the run.
-
-    Parameters
-    ----------
-    step : int
-        Steps taken.
-    done : float
-        Share of the run that is over, 0 to 1.
-    """
-    warmup = config.optimizer.warmup_steps
-    return min((step + 1) / warmup if warmup else 1.0, max(0.0, 1.0 - done))
+REPORT_SECONDS = 10.0
+_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
 
 
 class Trainer:
@@ -86,94 +49,68 @@ class Trainer:
     corpus : Path
         A prepared corpus.
     out : Path
-        Folder for `last.pt`, `best.pt` and `log.csv`.
+        Folder for `last.pt`, `best.pt`, `steps.csv`, `log.csv` and `events/`.
     report : callable
-        Called with one line of text at each validation and now and then between.
+        Called with one line of text at each validation and every ten seconds between.
     resume : bool
         Go on from `last.pt` in `out`.
+    initial_weights : mapping of str to Tensor, optional
+        Weights to start from, in place of fresh ones.
+    on_validation : callable, optional
+        Called by the first process after each validation with the path of the new checkpoint and the step.
+    task : Task, optional
+        What to learn, in place of what the config says.
     """
 
     def __init__(
-        self, config: TrainingConfig, corpus: Path, out: Path, *, report: Callable[[str], None], resume: bool = False
+        self,
+        config: TrainingConfig,
+        corpus: Path,
+        out: Path,
+        *,
+        report: Callable[[str], None],
+        resume: bool = False,
+        initial_weights: Mapping[str, Tensor] | None = None,
+        on_validation: Callable[[Path, int], None] | None = None,
+        task: Task | None = None,
     ) -> None:
+        self.processes: Processes = join_processes()
+        self.device = self.processes.device
+        if config.batch_size < self.processes.count * config.accumulate:
+            raise InputError(
+                f"batch_size {config.batch_size} cannot be shared by {self.processes.count} processes in "
+                f"{config.accumulate} parts each; raise batch_size or lower accumulate"
+            )
         torch.manual_seed(config.seed)
         if config.num_threads:
             torch.set_num_threads(config.num_threads)
-        self.config, self.out, self.report = config, out, report
-        self.stream: Stream = STREAMS[config.stream]
-        self.shard = open_shard(corpus, config.stream, "train", sources=config.sources)
-        self.held_out = open_shard(corpus, config.stream, "validation", sources=config.sources)
-        if not self.shard.num_tokens or not self.held_out.num_tokens:
-            raise InputError(f"{corpus}: no songs to train on or to validate with; prepare a larger corpus")
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.network = build_network(config).to(self.device)
-        self.average = build_network(config).to(self.device)
-        self.average.load_state_dict(self.network.state_dict())
-        self.optimizers = make_optimizers(self.network, config)
-        self.step = 0
-        self.seconds = 0.0
-        self.best = float("inf")
-        self.sampler = WindowSampler(
-            self.shard,
-            batch_size=config.batch_size,
-            length=config.network.context_length,
-            seed=config.seed,
-            change=augmented(config.augmentation) if config.augment else None,
-        )
-        out.mkdir(parents=True, exist_ok=True)
+        self.config, self.out, self.report, self.on_validation = config, out, report, on_validation
+        self.task: Task = task or make_task(config, corpus)
+        self.network = self.task.network.to(self.device)
+        if initial_weights is not None:
+            self.network.load_state_dict(initial_weights)
+        # `to` puts the weights of recurrent cells side by side again, as GPUs want them.
+        self.average = copy.deepcopy(self.network).to(self.device)
+        self.training_network = spread(self.network, self.processes, config.distribution)
+        if self.is_sharded:
+            shard(self.average)
+        self.optimizers = make_optimizers(self.network, config.optimizer)
+        self.step, self.seconds, self.best, self.stale = 0, 0.0, float("inf"), 0
+        self.running = float("nan")
         if resume:
             self._load(out / "last.pt")
+        else:
+            # Processes drop other activations, from the same weights.
+            torch.manual_seed(config.seed + self.processes.rank)
+        self.is_stopped = False
+        if self.processes.is_first:
+            out.mkdir(parents=True, exist_ok=True)
+            self.log = RunLog(out, step=self.step)
 
-    def train(self) -> dict[str, float]:
-        """Run to the last step; return the figures of the last validation."""
-        config = self.config
-        figures: dict[str, float] = {}
-        began, tokens_seen, running = time.monotonic(), 0, 0.0
-        self.network.train()
-        while self.done < 1:
-            step_began = time.monotonic()
-            tokens, channels, hints, targets = (tensor.to(self.device) for tensor in self.sampler.next_batch())
-            if config.channel_dropout and self.stream.num_hints:
-                channels, hints = self._drop_references(channels, hints)
-            factor = learning_rate_factor(self.step, self.done, config)
-            for optimizer in self.optimizers:
-                for group in optimizer.param_groups:
-                    group["lr"] = config.optimizer.learning_rate * factor
-            with torch.autocast(self.device.type, torch.bfloat16):
-                logits = self.network(tokens, channels, hints)
-            loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORED)
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip_norm)
-            for optimizer in self.optimizers:
-                optimizer.step()
-                optimizer.zero_grad(set_to_none=True)
-            self._update_average()
-            self.step += 1
-            value = loss.item()
-            self.seconds += time.monotonic() - step_began
-            if not np.isfinite(value):
-                raise TrainingError(
-                    f"{self.out}: the loss is not a number at step {self.step}; lower optimizer.learning_rate "
-                    "and go on from last.pt with --resume"
-                )
-            running = value if tokens_seen == 0 else 0.98 * running + 0.02 * value
-            tokens_seen += int((targets != IGNORED).sum())
-            pace = tokens_seen / (time.monotonic() - began)
-            if self.step % 50 == 0:
-                left = self.seconds / self.done * (1 - self.done) / 60
-                self.report(f"step {self.step}  loss {running:.3f}  {pace:,.0f} tokens/s  {left:.0f} min left")
-            if self.step % config.validate_every == 0 or self.done >= 1:
-                figures = self.validate()
-                self._log({"step": self.step, "train_nats_per_token": running, **figures})
-                self.report(
-                    "  ".join([f"step {self.step}", *(f"{name} {value:.3f}" for name, value in figures.items())])
-                )
-                # The best first: a run that is resumed from last.pt then knows how good best.pt is.
-                if figures["nats_per_token"] < self.best:
-                    self.best = figures["nats_per_token"]
-                    self._save(self.out / "best.pt")
-                self._save(self.out / "last.pt")
-        return figures
+    @property
+    def is_sharded(self) -> bool:
+        """Whether each process holds a share of the weights only."""
+        return self.config.distribution == "fsdp" and self.processes.count > 1
 
     @property
     def done(self) -> float:
@@ -182,113 +119,208 @@ class Trainer:
             return self.seconds / (60 * self.config.minutes)
         return self.step / self.config.num_steps
 
-    def validate(self) -> dict[str, float]:
-        """Return the figures of the averaged weights on the validation songs."""
-        length = self.config.network.context_length
-        batches = evaluation_batches(self.held_out, batch_size=self.config.batch_size, length=length)
-        moved = (tuple(tensor.to(self.device) for tensor in batch) for batch in batches)
-        return validate(self.average, moved, self.stream)  # pyright: ignore[reportArgumentType]
+    def train(self) -> dict[str, float]:
+        """Run to the last step, or to a signal; return the figures of the last validation.
 
-    def _drop_references(self, channels: torch.Tensor, hints: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hide references, each sequence and reference on its own, as if the bar had none."""
-        dropped = torch.rand(len(channels), 1, NUM_REFERENCES, device=channels.device) < self.config.channel_dropout
-        for column, (name, offset) in enumerate(
-            zip(self.stream.channels.names, self.stream.channels.offsets, strict=True)
-        ):
-            if name.startswith("reference_"):
-                reference = int(name.split("_")[1])
-                channels[..., column] = torch.where(dropped[..., reference], offset, channels[..., column])
-        return channels, torch.where(dropped, 0, hints)
+        Raises
+        ------
+        TrainingError
+            If the loss is no number, or another process of the run has died. `last.pt` is the latest good state.
+        OutputError
+            If a checkpoint cannot be written.
+        """
+        try:
+            with StopRequest() as stop:
+                return self._train(stop)
+        except RuntimeError as error:
+            if self.processes.count > 1 and _is_lost_connection(error):
+                raise TrainingError(
+                    f"process {self.processes.rank}: another process of this run has died at step {self.step}; "
+                    f"{self._saved_state()}; start it again with --resume"
+                ) from error
+            raise
+        finally:
+            if self.processes.is_first:
+                self.log.close()
+
+    def _train(self, stop: StopRequest) -> dict[str, float]:
+        config, figures = self.config, dict[str, float]()
+        reported, since, seen = time.monotonic(), time.monotonic(), 0
+        self.network.train()
+        while self.done < 1 and not self.is_stopped:
+            began = time.monotonic()
+            rate, value, count, is_asked = self._step(stop)
+            self.step += 1
+            # All processes count the first one's seconds, so that they agree on what is left.
+            (elapsed,) = self.processes.sum([time.monotonic() - began if self.processes.is_first else 0.0])
+            self.seconds += elapsed
+            seen += count
+            self.running = value if np.isnan(self.running) else 0.98 * self.running + 0.02 * value
+            pace = seen / max(time.monotonic() - since, 1e-9)
+            if self.processes.is_first:
+                if self.step % config.log_every == 0:
+                    row = {"step": self.step, "loss": value, "learning_rate": rate, "tokens_per_second": round(pace)}
+                    self.log.write(STEPS, row)
+                if time.monotonic() - reported > REPORT_SECONDS:
+                    reported = time.monotonic()
+                    left = self.seconds / self.done * (1 - self.done)
+                    self.report(
+                        f"step {self.step}  loss {self.running:.3f}  {pace:,.0f} tokens/s  {_spoken(left)} left"
+                    )
+            if self.step % config.validate_every == 0 or self.done >= 1:
+                figures = self.validate_and_save()
+                since, seen = time.monotonic(), 0
+            elif is_asked or (config.save_every and self.step % config.save_every == 0):
+                self._save("last.pt")
+            if is_asked:
+                self.is_stopped = True
+                self._say(f"stopped at step {self.step}; {self.out / 'last.pt'} holds it, --resume goes on")
+            elif config.patience and self.stale >= config.patience:
+                self.is_stopped = True
+                self._say(f"stopped early at step {self.step}: no better figure in {self.stale} validations")
+        return figures
+
+    def _step(self, stop: StopRequest) -> tuple[float, float, int, bool]:
+        """Take one optimizer step; return (learning rate, loss, targets, whether a signal came to any process)."""
+        config, processes = self.config, self.processes
+        batch = self.task.sampler.next_batch()
+        rate = config.optimizer.learning_rate * learning_rate_factor(
+            self.step, self.done, config.optimizer.warmup_steps
+        )
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+        parts = processes.share(batch, config.accumulate)
+        total, count = 0.0, 0
+        for number, part in enumerate(parts):
+            with (
+                without_exchange(self.training_network, is_last=number + 1 == len(parts)),
+                torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half),
+            ):
+                loss, targets = self.task.loss(self.training_network, part, progress=self.done)
+                loss.backward()
+            total, count = total + float(loss.detach()), count + int(targets)
+        summed, counted, asked = processes.sum([total, float(count), float(stop.is_made)])
+        value = summed / max(counted, 1)
+        if not np.isfinite(value):
+            raise TrainingError(
+                f"{self.out}: the loss is not a number at step {self.step + 1}; {self._saved_state()}; "
+                "lower optimizer.learning_rate and go on with --resume"
+            )
+        # Wrappers return the mean over processes of the gradients of sums; what is wanted is the mean over targets.
+        gradients = [parameter.grad for parameter in self.network.parameters() if parameter.grad is not None]
+        torch._foreach_mul_(gradients, processes.count / max(counted, 1))  # pyright: ignore
+        torch.nn.utils.clip_grad_norm_(self.network.parameters(), config.optimizer.clip_norm)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        self._update_average()
+        return rate, value, int(counted), asked > 0
+
+    @property
+    def is_half(self) -> bool:
+        """Whether products are in bfloat16."""
+        return self.config.precision == "bf16" or (self.config.precision == "auto" and has_bfloat16(self.device))
+
+    def validate(self) -> dict[str, float]:
+        """Return the figures of held-out music under the averaged weights."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.is_half):
+            return self.task.validate(self.average, self.device)
+
+    def validate_and_save(self) -> dict[str, float]:
+        """Validate, log and write `last.pt`, and `best.pt` if there was no better figure; return the figures."""
+        figures = self.validate()
+        value = figures[self.task.criterion]
+        is_better = value < self.best
+        self.stale = 0 if is_better else self.stale + 1
+        if self.processes.is_first:
+            self.log.write(VALIDATIONS, {"step": self.step, "train_nats_per_token": self.running, **figures})
+            self.report("  ".join([f"step {self.step}", *(f"{name} {found:.3f}" for name, found in figures.items())]))
+        # The best first: a run that is resumed from last.pt then knows how good best.pt is.
+        self.best = min(self.best, value)
+        self._save(*(["best.pt"] if is_better else []), "last.pt")
+        if self.on_validation and self.processes.is_first:
+            self.on_validation(self.out / "last.pt", self.step)
+        self.processes.wait()
+        return figures
 
     @torch.no_grad()
     def _update_average(self) -> None:
         # Early on the average follows closely, so that it does not carry the initial weights along.
         decay = min(self.config.optimizer.average_decay, (1 + self.step) / (10 + self.step))
-        for averaged, current in zip(self.average.parameters(), self.network.parameters(), strict=True):
-            averaged.lerp_(current, 1 - decay)
+        torch._foreach_lerp_(  # pyright: ignore
+            list(self.average.parameters()), list(self.network.parameters()), 1 - decay
+        )
 
-    def _log(self, row: dict[str, float]) -> None:
-        path = self.out / "log.csv"
-        is_new = not path.exists()
-        with path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(
-                {name: f"{value:.5g}" if isinstance(value, float) else value for name, value in row.items()}
-            )
-
-    def _save(self, path: Path) -> None:
+    def _save(self, *names: str) -> None:
+        random_states = self.processes.gather(torch.get_rng_state())
+        # Whole tensors under the names of the parameters: all processes take part in collecting them.
         state: dict[str, Any] = {
             "config": asdict(self.config),
-            "fingerprint": self.stream.vocabulary.fingerprint,
-            "network": self.network.state_dict(),
-            "average": self.average.state_dict(),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "fingerprint": self.task.vocabulary_fingerprint,
+            "data": self.task.data_fingerprint,
+            "network": get_model_state_dict(self.network, options=_WHOLE),
+            "average": get_model_state_dict(self.average, options=_WHOLE),
+            "optimizers": [
+                get_optimizer_state_dict(self.network, optimizer, options=_WHOLE) for optimizer in self.optimizers
+            ],
             "step": self.step,
             "seconds": self.seconds,
             "best": self.best,
-            "sampler": self.sampler.state(),
-            "torch_rng": torch.get_rng_state(),
+            "stale": self.stale,
+            "running": self.running,
+            "sampler": self.task.sampler.state(),
+            "random": random_states,
         }
-        temporary = path.with_name(f".{path.name}.tmp")
-        try:
-            torch.save(state, temporary)
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:  # torch says RuntimeError where the disk is full
-            raise OutputError(f"{path}: the checkpoint cannot be written; free some space and --resume") from error
-        finally:
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
+        if self.processes.is_first:
+            for name in names:
+                write_checkpoint(self.out / name, state)
 
     def _load(self, path: Path) -> None:
-        state = load_checkpoint(path, stream=self.stream)
+        state = read_checkpoint(path)
+        if state.get("fingerprint") != self.task.vocabulary_fingerprint:
+            raise InputError(
+                f"{path}: trained with another vocabulary than {self.config.stream} of this version; train anew"
+            )
+        if state.get("data") != self.task.data_fingerprint:
+            raise InputError(f"{path}: the corpus has changed since; resume with the one it was trained on")
         try:
-            self.network.load_state_dict(state["network"])
-            self.average.load_state_dict(state["average"])
+            for network, name in ((self.network, "network"), (self.average, "average")):
+                set_model_state_dict(network, state[name], options=_WHOLE)
             for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-                optimizer.load_state_dict(saved)
+                set_optimizer_state_dict(self.network, optimizer, saved, options=_WHOLE)
+            self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
+            self.stale, self.running = state["stale"], state["running"]
+            self.task.sampler.restore(state["sampler"])
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: of a network of other sizes; resume with the config of that run") from error
-        self.step, self.seconds, self.best = state["step"], state["seconds"], state["best"]
-        self.sampler.restore(state["sampler"])
-        torch.set_rng_state(state["torch_rng"])
+        if self.processes.rank < len(state["random"]):
+            torch.set_rng_state(state["random"][self.processes.rank])
+        else:
+            torch.manual_seed(self.config.seed + self.processes.rank + self.step)
+
+    def _saved_state(self) -> str:
+        saved: dict[str, Any] = {}
+        with suppress(InputError):
+            saved = read_checkpoint(self.out / "last.pt")
+        return f"{self.out / 'last.pt'} holds step {saved['step']}" if saved else "no checkpoint was written yet"
+
+    def _say(self, text: str) -> None:
+        if self.processes.is_first:
+            self.report(text)
 
 
-def load_checkpoint(path: Path, *, stream: Stream | None = None) -> dict[str, Any]:
-    """Return a checkpoint's content.
-
-    Raises
-    ------
-    InputError
-        If the file is missing or damaged, or its vocabulary is not that of `stream`.
-    """
-    try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no checkpoint here; train first, or leave out --resume") from error
-    except Exception as error:  # torch raises many kinds for a damaged file
-        raise InputError(f"{path}: not a readable checkpoint; use best.pt or an earlier one") from error
-    if not isinstance(state, dict):  # pyright: ignore[reportUnnecessaryIsInstance]
-        raise InputError(f"{path}: not a readable checkpoint; use best.pt or an earlier one")
-    if stream is not None and state.get("fingerprint") != stream.vocabulary.fingerprint:
-        raise InputError(f"{path}: trained with another vocabulary than {stream.name} of this version; train anew")
-    return state
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a device multiplies in bfloat16 by itself; elsewhere it is slower than float32."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
 
 
-def load_network(path: Path) -> tuple[Transformer, TrainingConfig]:
-    """Return the averaged network of a checkpoint, ready to evaluate, and the run's config.
+def _is_lost_connection(error: RuntimeError) -> bool:
+    text = str(error).lower()
+    return any(word in text for word in ("connection", "gloo", "nccl", "peer", "timed out", "socket"))
 
-    Raises
-    ------
-    ConfigError, InputError
-        If the file is missing or damaged, or of another version.
-    """
-    state = load_checkpoint(path)
-    try:
-        config = from_mapping(TrainingConfig, state["config"], where=str(path))
-        network = build_network(config)
-        network.load_state_dict(state["average"])
-    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
-        raise InputError(f"{path}: no checkpoint of this version of songwright; train anew") from error
-    return network.eval(), config
+
+def _spoken(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -16,13 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from songwright.errors import OutputError
 from songwright.files.recordings import SAMPLE_RATE
 from songwright.files.spectrogram import HOP, NUM_BINS
-from songwright.files.writing import write_whole
+from songwright.files.writing import make_folder, write_whole
 from songwright.model.transcription import TranscriptionNetwork
-
-_OPSET, _IR_VERSION = 17, 9
+from songwright.training.graphs import Graph, require_onnx
 
 
 def export_transcription(network: TranscriptionNetwork, out_dir: Path, facts: Mapping[str, Any]) -> None:
@@ -43,10 +41,7 @@ def export_transcription(network: TranscriptionNetwork, out_dir: Path, facts: Ma
         If a file cannot be written, or the package `onnx` is not installed.
     """
     data = transcription_graph(network)
-    try:
-        out_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out_dir} cannot be made ({error.strerror}): choose a folder you can write in.") from None
+    make_folder(out_dir)
     write_whole(out_dir / "network.onnx", data)
     values = {
         "sha256": hashlib.sha256(data).hexdigest(),
@@ -61,10 +56,7 @@ def export_transcription(network: TranscriptionNetwork, out_dir: Path, facts: Ma
 
 def transcription_graph(network: TranscriptionNetwork) -> bytes:
     """Return the network as an ONNX model: `levels` (batch, resolution, frame, bin) to `logits`."""
-    try:
-        import onnx  # noqa: F401  # pyright: ignore[reportUnusedImport]
-    except ImportError as error:
-        raise OutputError("Exporting needs the package onnx: pip install 'songwright[train]'.") from error
+    require_onnx()
     graph = _Graph()
     config = network.config
     scaled = graph.node("Mul", "levels", graph.constant(_numbers(network.level_scale)))
@@ -101,33 +93,15 @@ def transcription_graph(network: TranscriptionNetwork) -> bytes:
     frame_hidden = graph.node("Concat", frame_hidden, onset_logits, axis=1)
     frame_logits = graph.convolution(frame_hidden, network.frame_out)
     logits = graph.node("Concat", onset_logits, frame_logits, axis=1)
-    return graph.serialize(logits, (config.num_resolutions, config.num_bins), (2, config.num_pitches))
+    return graph.finish(logits, (config.num_resolutions, config.num_bins), (2, config.num_pitches))
 
 
 def _numbers(tensor: Any) -> NDArray[np.float32]:
     return tensor.detach().float().numpy()
 
 
-class _Graph:
-    """Operators as they are added; each has one output, whose name is returned."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.constants: list[Any] = []
-
-    def constant(self, value: NDArray[Any] | np.generic) -> str:
-        from onnx import numpy_helper
-
-        name = f"constant_{len(self.constants)}"
-        self.constants.append(numpy_helper.from_array(np.ascontiguousarray(value).reshape(np.shape(value)), name))
-        return name
-
-    def node(self, operator: str, *inputs: str, **attributes: Any) -> str:
-        from onnx import helper
-
-        name = f"value_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
-        return name
+class _Graph(Graph):
+    """A graph of convolutions."""
 
     def slice(self, value: str, start: int, end: int, *, axis: int) -> str:
         bounds = [self.constant(np.array([number], dtype=np.int64)) for number in (start, end, axis)]
@@ -153,15 +127,13 @@ class _Graph:
             kernel_shape=list(convolution.kernel_size), pads=[time, frequency, time, frequency], dilations=dilations,
         )  # fmt: skip
 
-    def serialize(self, output: str, input_sizes: tuple[int, int], output_sizes: tuple[int, int]) -> bytes:
+    def finish(self, output: str, input_sizes: tuple[int, int], output_sizes: tuple[int, int]) -> bytes:
+        """Return the content of a file; sizes are (channels, width)."""
         from onnx import TensorProto, helper
 
-        self.nodes.append(helper.make_node("Identity", [output], ["logits"]))
+        self.outputs("Identity", [output], ["logits"])
         levels, logits = (
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", channels, "frames", width])
             for name, (channels, width) in (("levels", input_sizes), ("logits", output_sizes))
         )
-        graph = helper.make_graph(self.nodes, "transcription", [levels], [logits], self.constants)
-        opset = [helper.make_opsetid("", _OPSET)]
-        model = helper.make_model(graph, opset_imports=opset, producer_name="songwright", ir_version=_IR_VERSION)
-        return model.SerializeToString()
+        return self.serialize("transcription", [levels], [logits])

@@ -30,6 +30,10 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def keep(self) -> None:
+        """Go on catching the signals after the context, so that a process that ends by itself can say why."""
+        self._before.clear()
+
     def _make(self, number: int, frame: FrameType | None) -> None:
         if self.is_made and number == signal.SIGINT:
             raise KeyboardInterrupt

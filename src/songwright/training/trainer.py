@@ -129,19 +129,20 @@ class Trainer:
         OutputError
             If a checkpoint cannot be written.
         """
-        try:
-            with StopRequest() as stop:
+        with StopRequest() as stop:
+            try:
                 return self._train(stop)
-        except RuntimeError as error:
-            if self.processes.count > 1 and _is_lost_connection(error):
-                raise TrainingError(
-                    f"process {self.processes.rank}: another process of this run has died at step {self.step}; "
-                    f"{self._saved_state()}; start it again with --resume"
-                ) from error
-            raise
-        finally:
-            if self.processes.is_first:
-                self.log.close()
+            except RuntimeError as error:
+                if self.processes.count > 1 and _is_lost_connection(error):
+                    stop.keep()  # torchrun ends the others with SIGTERM as soon as it sees that one has died
+                    raise TrainingError(
+                        f"process {self.processes.rank}: another process of this run has died at step {self.step}; "
+                        f"{self._saved_state()}; start it again with --resume"
+                    ) from error
+                raise
+            finally:
+                if self.processes.is_first:
+                    self.log.close()
 
     def _train(self, stop: StopRequest) -> dict[str, float]:
         config, figures = self.config, dict[str, float]()

@@ -102,8 +102,8 @@ def _say(results: list[Finetuning]) -> None:
         for name in ("nats_per_note", "bits_per_note"):
             before, after = result.before[name], result.after[name]
             print(f"  {name.replace('_', ' ')}: {before:.3f} before, {after:.3f} after ({(after / before - 1):+.1%})")
-        for warning in result.warnings():
-            sys.stderr.write(f"songwright: {warning}\n")
+    for warning in dict.fromkeys(warning for result in results for warning in result.warnings()):
+        sys.stderr.write(f"songwright: {warning}\n")
 
 
 def _listen(out: Path, seed: int) -> None:

@@ -164,7 +164,7 @@ class Trainer:
                     self.log.write(STEPS, row)
                 if time.monotonic() - reported > REPORT_SECONDS:
                     reported = time.monotonic()
-                    left = self.seconds / self.done * (1 - self.done)
+                    left = max(self.seconds / self.done * (1 - self.done), 0)
                     self.report(
                         f"step {self.step}  loss {self.running:.3f}  {pace:,.0f} tokens/s  {_spoken(left)} left"
                     )

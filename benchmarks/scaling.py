@@ -22,7 +22,7 @@ from families import config_of, in_a_process
 from plotting import line_plot
 
 TOKENS_A_STEP = 4096
-RUNS = {"0.5M": (80, 240), "2M": (80, 240), "6M": (80,), "12M": (80,), "25M": (80,)}
+RUNS = {"0.5M": (80, 240, 720), "2M": (80, 240, 480), "6M": (80,), "12M": (80,), "25M": (80,)}
 """Steps of the runs of each size; the table of families adds 6M with its own."""
 
 

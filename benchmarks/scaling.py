@@ -141,8 +141,6 @@ def main() -> None:
             ]
             for size in dict.fromkeys(point["size"] for point in sorted(found, key=lambda p: p["N"]))
         }
-        grid = np.geomspace(min(point["C"] for point in found), 4 * largest, 40)
-        lines["law, best size"] = [(float(c), best_at(law, float(c))[0]) for c in grid]
         arguments.plot.write_text(
             line_plot(
                 "Held-out loss against compute", lines, x="floating-point operations", y="nats a token", log_x=True

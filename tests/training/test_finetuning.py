@@ -19,6 +19,7 @@ from songwright.training.config import TrainingConfig  # noqa: E402
 from songwright.training.finetuning import MIN_PIECES, Finetuning, finetune, split_pieces  # noqa: E402
 from songwright.training.networks import build_network  # noqa: E402
 from songwright.training.starting import read_start  # noqa: E402
+from songwright.training.trainer import Trainer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,14 @@ def test_learning_by_heart_and_gaining_nothing_are_said():
     by_heart, nothing = result.warnings()
     assert "by heart" in by_heart
     assert "gained nothing" in nothing
+
+
+def test_a_signal_ends_the_whole_of_it_and_not_one_network_alone(corpus, tmp_path, monkeypatch):
+    def interrupted(self):
+        self.is_interrupted = True
+        return {}
+
+    monkeypatch.setattr(Trainer, "train", interrupted)
+    start = find_style("pop").weights("lead_sheet", "fp32")
+    with pytest.raises(KeyboardInterrupt):
+        finetune(corpus, "lead_sheet", start, tmp_path / "run", minutes=1, num_threads=1, report=lambda line: None)

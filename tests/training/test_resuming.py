@@ -83,7 +83,7 @@ def test_a_signal_saves_and_ends_the_run_and_it_goes_on_from_there(corpus, tmp_p
     first.task.sampler.next_batch = draw_and_signal
     handler = signal.getsignal(number)
     first.train()
-    assert first.is_stopped
+    assert first.is_interrupted
     assert signal.getsignal(number) is handler
     assert torch.load(tmp_path / "stopped" / "last.pt", weights_only=True)["step"] == 5
     trainer(options, corpus, tmp_path / "stopped", resume=True).train()

@@ -68,7 +68,7 @@ def run(arguments: argparse.Namespace) -> None:
     finally:
         leave_processes()
     if trainer.processes.is_first:
-        print(f"checkpoints in {out}: best.pt (lowest held-out loss), last.pt")
+        print(f"checkpoints in {out}: best.pt (lowest {trainer.task.criterion}), last.pt")
 
 
 def read_config(arguments: argparse.Namespace) -> TrainingConfig:

@@ -141,6 +141,8 @@ def finetune(
     ------
     ConfigError, InputError, OutputError, TrainingError
         As `Trainer`; also if there are too few pieces.
+    KeyboardInterrupt
+        If a signal ended the run: nothing is made of half of it.
     """
     shards = split_pieces(corpus, stream)
     # Few pieces are learned by heart sooner: more dropout for them.
@@ -164,6 +166,8 @@ def finetune(
     trainer = Trainer(config, corpus, out, report=report, initial_weights=weights, task=task)
     trainer.validate_and_save()  # the old weights win where nothing is better
     trainer.train()
+    if trainer.is_interrupted:
+        raise KeyboardInterrupt
     best, _ = load_network(out / "best.pt")
     after = _figures(best, config, shards[2])
     seen = _figures(best, config, shards[0].select(np.arange(len(shards[0])) % max(len(shards[0]) // 20, 1) == 0))

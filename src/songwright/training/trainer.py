@@ -102,7 +102,7 @@ class Trainer:
         else:
             # Processes drop other activations, from the same weights.
             torch.manual_seed(config.seed + self.processes.rank)
-        self.is_stopped = False
+        self.is_stopped, self.is_interrupted = False, False
         if self.processes.is_first:
             out.mkdir(parents=True, exist_ok=True)
             self.log = RunLog(out, step=self.step)
@@ -174,7 +174,7 @@ class Trainer:
             elif is_asked or (config.save_every and self.step % config.save_every == 0):
                 self._save("last.pt")
             if is_asked:
-                self.is_stopped = True
+                self.is_stopped = self.is_interrupted = True
                 self._say(f"stopped at step {self.step}; {self.out / 'last.pt'} holds it, --resume goes on")
             elif config.patience and self.stale >= config.patience:
                 self.is_stopped = True
@@ -235,7 +235,7 @@ class Trainer:
         is_better = value < self.best
         self.stale = 0 if is_better else self.stale + 1
         if self.processes.is_first:
-            self.log.write(VALIDATIONS, {"step": self.step, "train_nats_per_token": self.running, **figures})
+            self.log.write(VALIDATIONS, {"step": self.step, "train_loss": self.running, **figures})
             self.report("  ".join([f"step {self.step}", *(f"{name} {found:.3f}" for name, found in figures.items())]))
         # The best first: a run that is resumed from last.pt then knows how good best.pt is.
         self.best = min(self.best, value)
@@ -254,7 +254,7 @@ class Trainer:
         )
 
     def _save(self, *names: str) -> None:
-        random_states = self.processes.gather(torch.get_rng_state())
+        random_states = self.processes.gather(_random_state(self.device))
         # Whole tensors under the names of the parameters: all processes take part in collecting them.
         state: dict[str, Any] = {
             "config": asdict(self.config),
@@ -296,7 +296,7 @@ class Trainer:
         except (KeyError, RuntimeError, ValueError) as error:
             raise InputError(f"{path}: of a network of other sizes; resume with the config of that run") from error
         if self.processes.rank < len(state["random"]):
-            torch.set_rng_state(state["random"][self.processes.rank])
+            _set_random_state(self.device, state["random"][self.processes.rank])
         else:
             torch.manual_seed(self.config.seed + self.processes.rank + self.step)
 
@@ -316,6 +316,18 @@ def has_bfloat16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return bool(torch.cpu._is_avx512_bf16_supported())  # pyright: ignore[reportPrivateUsage]
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """Return the state of the generator that drops activations on a device."""
+    return torch.cuda.get_rng_state(device) if device.type == "cuda" else torch.get_rng_state()
+
+
+def _set_random_state(device: torch.device, state: Tensor) -> None:
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(state, device)
+    else:
+        torch.set_rng_state(state)
 
 
 def _is_lost_connection(error: RuntimeError) -> bool:

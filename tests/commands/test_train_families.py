@@ -49,6 +49,7 @@ def test_a_family_is_trained_exported_and_composes(corpus, tmp_path, family):
     assert run("compose", "--network", tmp_path / "style" / "lead_sheet.int8.onnx", *song) == 0
     summary = json.loads((tmp_path / "out" / "song.json").read_text())
     assert summary["bars"] == 8
+    assert summary["weights"]["networks"] == ["lead_sheet.int8.onnx"]
 
 
 @pytest.mark.pipeline

@@ -242,6 +242,7 @@ def _write_song(
         version=__version__,
         fingerprint=composer.fingerprint,
         precision=order.precision,
+        networks=[path.name for path in order.networks],
     )
     (folder / f"{name}.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return summary

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from songwright.composition.composer import MAX_SHARED_NOTES, MAX_SHARED_PIANO_BARS, Composition
@@ -11,7 +12,14 @@ from songwright.score.spelling import chord_name
 
 
 def describe_song(
-    composition: Composition, plan: SongPlan, *, asked: dict[str, Any], version: str, fingerprint: str, precision: str
+    composition: Composition,
+    plan: SongPlan,
+    *,
+    asked: dict[str, Any],
+    version: str,
+    fingerprint: str,
+    precision: str,
+    networks: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the content of `song.json`.
 
@@ -23,6 +31,8 @@ def describe_song(
         The wishes that the user gave, by option name.
     version, fingerprint, precision : str
         Of songwright and of the weights: with the seed they fix the song.
+    networks : sequence of str
+        Names of the files given in place of the style's weights, whose precision is their own.
     """
     song, originality = composition.song, composition.originality
     sheet = song.lead_sheet
@@ -74,5 +84,6 @@ def describe_song(
         "endings_tried": composition.num_endings,
         "seed": plan.seed,
         "songwright": version,
-        "weights": {"fingerprint": fingerprint, "precision": precision},
+        "weights": {"fingerprint": fingerprint, "precision": precision}
+        | ({"networks": [*networks]} if networks else {}),
     }
